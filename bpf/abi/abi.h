@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The words every hook reads first, and the numbers that travel.
+ *
+ * Numbers are appended, never reused; a retired one keeps its place and its name.
+ *
+ * The live word (struct husk_control.live):
+ *
+ *     31      30     29                              0
+ *   +-------+------+--------------------------------+
+ *   | trial | slot | deadline, seconds of boot time |
+ *   +-------+------+--------------------------------+
+ *
+ * Outside a trial the deadline is 0. One atomic store changes it. A program that sees the deadline of
+ * a trial passed stores the word it saw in `expired`; `expired == live` means that the other slot is in
+ * force, for good. No two trials may share a word: user space never gives out a deadline twice.
+ */
+#ifndef HUSK_ABI_ABI_H
+#define HUSK_ABI_ABI_H
+
+#include "limits.h"
+
+typedef unsigned char husk_u8;
+typedef unsigned short husk_u16;
+typedef unsigned int husk_u32;
+typedef unsigned long long husk_u64;
+
+#define HUSK_LIVE_TRIAL (1u << 31)
+#define HUSK_LIVE_SLOT_SHIFT 30
+#define HUSK_LIVE_SLOT (1u << HUSK_LIVE_SLOT_SHIFT)
+#define HUSK_LIVE_DEADLINE (HUSK_LIVE_SLOT - 1)
+
+/* "No rule": a verdict that no rule or default gave. */
+#define HUSK_RULE_NONE 0xffffffffu
+
+/* Written by user space through mmap; `expired` by programs too. */
+struct husk_control {
+    husk_u32 live;
+    husk_u32 expired;
+    /* Packet events per second and CPU; what is over it is counted as suppressed. */
+    husk_u32 packet_events_per_second;
+    husk_u32 pad;
+};
+_Static_assert(sizeof(struct husk_control) == 16, "husk_control");
+
+enum husk_verdict {
+    HUSK_VERDICT_ALLOW = 1,
+    HUSK_VERDICT_DROP = 2, /* packets */
+    HUSK_VERDICT_DENY = 3, /* system calls: EPERM */
+};
+
+/* Why a verdict was given, where no rule says it. */
+enum husk_reason {
+    HUSK_REASON_RULE = 1,
+    HUSK_REASON_DEFAULT = 2,
+    HUSK_REASON_NEVER_DROP = 3,
+    HUSK_REASON_UNPARSEABLE = 4,
+    HUSK_REASON_UNZONED = 5,
+    HUSK_REASON_NO_GENERATION = 6, /* a slot or table was missing: allowed, counted, reported */
+    HUSK_REASON_NO_SUBJECT = 7,
+};
+
+enum husk_mode {
+    HUSK_MODE_MONITOR = 1, /* counted and reported, not acted on */
+    HUSK_MODE_ENFORCE = 2,
+};
+
+enum husk_hook {
+    HUSK_HOOK_XDP_INGRESS = 1,
+    HUSK_HOOK_TC_EGRESS = 2,
+    HUSK_HOOK_CONNECT = 3,
+    HUSK_HOOK_SENDMSG = 4,
+    HUSK_HOOK_BIND = 5,
+    HUSK_HOOK_SOCKET = 6,
+};
+
+/* Kinds of table in a slot; each has an outer map of maps with one entry per slot. */
+enum husk_table {
+    HUSK_TABLE_GENERATION = 0,
+    HUSK_TABLE_ZONES = 1,
+    HUSK_TABLE_INGRESS = 2,
+    HUSK_TABLE_EGRESS = 3,
+    HUSK_TABLE_SET4 = 4,
+    HUSK_TABLE_SET6 = 5,
+    HUSK_TABLE_SUBJECTS = 6,
+    HUSK_TABLE_CALLS = 7,
+    HUSK_TABLE_CALL_SET4 = 8,
+    HUSK_TABLE_CALL_SET6 = 9,
+    HUSK_TABLE_COUNT = 10,
+};
+
+/* Indexes into the per-CPU array `totals` (u64 each). */
+enum husk_total {
+    HUSK_TOTAL_INGRESS = 0,
+    HUSK_TOTAL_EGRESS = 1,
+    HUSK_TOTAL_CALLS = 2,
+    HUSK_TOTAL_NEVER_DROP = 3,
+    HUSK_TOTAL_UNPARSEABLE = 4,
+    HUSK_TOTAL_UNZONED = 5,
+    HUSK_TOTAL_NO_GENERATION = 6,
+    HUSK_TOTAL_PACKET_EVENTS_LOST = 7,       /* ring full */
+    HUSK_TOTAL_PACKET_EVENTS_SUPPRESSED = 8, /* over the budget */
+    HUSK_TOTAL_CALL_EVENTS_LOST = 9,
+    HUSK_TOTAL_DEADLINES_SEEN = 10, /* invocations that judged by the previous slot since a trial ran out */
+    HUSK_TOTAL_COUNT = 16,
+};
+
+/* Per-rule counter, per CPU. */
+struct husk_counter {
+    husk_u64 hits;
+    husk_u64 bytes;
+};
+_Static_assert(sizeof(struct husk_counter) == 16, "husk_counter");
+
+/* The name of a dense counter index; pinned beside the counters, so that it lives as long as they do. */
+struct husk_rule_name {
+    char id[HUSK_RULE_ID_BYTES];
+};
+_Static_assert(sizeof(struct husk_rule_name) == HUSK_RULE_ID_BYTES, "husk_rule_name");
+
+/*
+ * What the twin programs and the canary are to be judged by, written before they run. Twins judge by
+ * `slot` and as if on an interface of zone `ifindex`; a task in `canary_cgroup` is judged by `slot` with
+ * the subjects `canary_subjects`. 0 in `canary_cgroup`: no canary.
+ */
+struct husk_try {
+    husk_u64 canary_cgroup;
+    husk_u64 canary_subjects;
+    husk_u32 slot;
+    husk_u32 ifindex;
+};
+_Static_assert(sizeof(struct husk_try) == 24, "husk_try");
+
+/* What the last twin run or canary call came to. Twins and canaries touch no counter and no ring. */
+struct husk_tried {
+    husk_u32 verdict;   /* enum husk_verdict */
+    husk_u32 reason;    /* enum husk_reason */
+    husk_u32 rule;      /* dense index, or HUSK_RULE_NONE */
+    husk_u32 monitored; /* dense index of the first rule in monitor mode that matched, or HUSK_RULE_NONE */
+    husk_u32 runs;      /* grows by one a run, so that a stale record shows */
+    husk_u32 pad;
+};
+_Static_assert(sizeof(struct husk_tried) == 24, "husk_tried");
+
+#endif
