@@ -41,20 +41,20 @@ _Static_assert(sizeof(struct husk_zone) == 16, "husk_zone");
 #define HUSK_FAMILY_OTHER 4
 
 /* husk_rule.flags and husk_call_rule.flags */
-#define HUSK_MATCH_PROTOCOL 1   /* ip_proto must be equal */
-#define HUSK_MATCH_PORTS 2      /* the packet must have ports, inside both ranges */
-#define HUSK_MATCH_TCP_FLAGS 4  /* (flags & tcp_flags_mask) == tcp_flags_value */
-#define HUSK_NOT_FROM 8         /* the source condition as a whole is negated */
-#define HUSK_NOT_TO 16          /* the destination condition as a whole is negated */
+#define HUSK_MATCH_PROTOCOL 1  /* ip_proto must be equal */
+#define HUSK_MATCH_PORTS 2     /* the packet must have ports, inside both ranges */
+#define HUSK_MATCH_TCP_FLAGS 4 /* (flags & tcp_flags_mask) == tcp_flags_value */
+#define HUSK_NOT_FROM 8        /* the source condition as a whole is negated */
+#define HUSK_NOT_TO 16         /* the destination condition as a whole is negated */
 
 /* HUSK_TABLE_INGRESS and HUSK_TABLE_EGRESS: array of one husk_rule_list. */
 struct husk_rule {
     husk_u64 from_sets; /* source must be in one of these sets; 0: not asked */
     husk_u64 to_sets;
-    husk_u32 saddr[4]; /* (source & smask) == saddr; an all-zero mask matches all */
-    husk_u32 smask[4];
-    husk_u32 daddr[4];
-    husk_u32 dmask[4];
+    husk_u8 saddr[16]; /* (source & smask) == saddr; an all-zero mask matches all */
+    husk_u8 smask[16];
+    husk_u8 daddr[16];
+    husk_u8 dmask[16];
     husk_u32 zones; /* bit mask */
     husk_u32 rule;  /* dense counter index */
     husk_u16 sport_first;
@@ -94,7 +94,8 @@ _Static_assert(sizeof(struct husk_prefix6) == 20, "husk_prefix6");
 /* HUSK_TABLE_SUBJECTS: hash from cgroup id (u64) to a bit mask of subjects (u64). A task has the subjects
  * of its cgroup and of every ancestor of it. */
 
-/* Calls, bits of husk_call_rule.calls. sendmsg is judged as connect is: the vocabulary knows no difference. */
+/* Calls, bits of husk_call_rule.calls. sendmsg is judged as connect is: the vocabulary knows no difference.
+ */
 #define HUSK_CALL_CONNECT 1
 #define HUSK_CALL_BIND 2
 #define HUSK_CALL_SOCKET 4
@@ -103,8 +104,8 @@ _Static_assert(sizeof(struct husk_prefix6) == 20, "husk_prefix6");
 struct husk_call_rule {
     husk_u64 subjects; /* one of these */
     husk_u64 to_sets;  /* the address must be in one of these sets; 0: not asked */
-    husk_u32 addr[4];
-    husk_u32 mask[4];
+    husk_u8 addr[16];
+    husk_u8 mask[16];
     husk_u32 rule;
     husk_u32 socket_families; /* HUSK_TABLE socket(): bit mask by AF_ number, for AF_ < 32; 0: any */
     husk_u16 port_first;
