@@ -1,0 +1,33 @@
+// Questions to a device: a fixed catalogue of read-only views, no shell. An answer comes in parts.
+
+import type { Refusal } from './refusal.ts';
+
+export const views = {
+  status: 'What is in force, the last assignment, tier, hooks, kernel memory, link and spool.',
+  interfaces: 'Interfaces with their addresses, zone and attached hooks.',
+  rules: 'Rules in force with state and counters.',
+  sets: 'Address sets in force with their sizes.',
+  events: 'The newest events of the spool; argument `count` (default 50, at most 1000).',
+} as const;
+export type View = keyof typeof views;
+
+/** body of `rq.query` */
+export interface Query {
+  /** Chosen by the asker; comes back with each part. */
+  readonly id: string;
+  readonly view: View;
+  readonly args?: Readonly<Record<string, unknown>>;
+  /** Who asks, and so where the answer goes: `up/rs/<who>`. */
+  readonly who: string;
+  /** Milliseconds the asker waits. */
+  readonly withinMs: number;
+}
+
+/** body of `rs.part` */
+export interface AnswerPart {
+  readonly id: string;
+  readonly part: number;
+  readonly last: boolean;
+  readonly rows?: readonly unknown[];
+  readonly refusal?: Refusal;
+}
