@@ -7,7 +7,7 @@
 //     │                          challenge {serverNonce}  │
 //     │ ◀──────────────────────────────────────────────── │
 //     │ request {csr, hardwareId, proof}                  │   proof  = HMAC(secret, "device" ‖ transcript)
-//     │ ────────────────────────────────────────────────▶ │   answer = HMAC(secret, "server" ‖ transcript ‖ answer)
+//     │ ────────────────────────────────────────────────▶ │   answer = HMAC(secret, "server" ‖ transcript ‖ answerItems)
 //     │              granted {certificate, keys, proof}   │
 //     │ ◀──────────────────────────────────────────────── │
 //
@@ -95,4 +95,9 @@ export function enrollmentTranscript(side: 'device' | 'server', items: readonly 
     at += 4 + part.length;
   }
   return out;
+}
+
+/** What the server's proof covers beyond the transcript's own items, after them. */
+export function answerItems(granted: Omit<Granted, 'v' | 'step' | 'proof'>): readonly string[] {
+  return [granted.device, granted.certificate, granted.authority, String(granted.time), ...granted.signers];
 }
