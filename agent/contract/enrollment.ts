@@ -82,7 +82,39 @@ export interface EnrollmentRefused {
 export type EnrollmentDown = Challenge | Granted | EnrollmentRefused;
 export type EnrollmentUp = Hello | EnrollmentRequest;
 
-/** What both proofs cover. Items as UTF-8, each after its length in bytes as four octets, big endian. */
+/** The names and nonces that one enrollment is about; both sides hold them before a proof is made. */
+export interface EnrollmentFacts {
+  readonly tenant: string;
+  readonly claim: string;
+  readonly client: string;
+  readonly deviceNonce: string;
+  readonly serverNonce: string;
+  /** Hex SHA-256 of the CSR's DER. */
+  readonly csrDigest: string;
+  readonly hardwareId: string;
+}
+
+/** The items of the transcript, in their order: what the device's proof covers. */
+export function enrollmentItems(facts: EnrollmentFacts): readonly string[] {
+  const { tenant, claim, client, deviceNonce, serverNonce, csrDigest, hardwareId } = facts;
+  return [tenant, claim, client, deviceNonce, serverNonce, csrDigest, hardwareId];
+}
+
+/** The same and the whole answer behind it: what the server's proof covers. */
+export function grantedItems(facts: EnrollmentFacts, granted: Omit<Granted, 'proof'>): readonly string[] {
+  const { device, certificate, authority, signers, time } = granted;
+  return [
+    ...enrollmentItems(facts),
+    device,
+    certificate,
+    authority,
+    String(signers.length),
+    ...signers,
+    String(time),
+  ];
+}
+
+/** What a proof is made over: `enrollmentItems` for the device's, `grantedItems` for the server's. Items as UTF-8, each after its length in bytes as four octets, big endian. */
 export function enrollmentTranscript(side: 'device' | 'server', items: readonly string[]): Uint8Array {
   const text = new TextEncoder();
   const parts = [`husk-enroll-v1 ${side}`, ...items].map((item) => text.encode(item));
