@@ -100,21 +100,7 @@ export function enrollmentItems(facts: EnrollmentFacts): readonly string[] {
   return [tenant, claim, client, deviceNonce, serverNonce, csrDigest, hardwareId];
 }
 
-/** The same and the whole answer behind it: what the server's proof covers. */
-export function grantedItems(facts: EnrollmentFacts, granted: Omit<Granted, 'proof'>): readonly string[] {
-  const { device, certificate, authority, signers, time } = granted;
-  return [
-    ...enrollmentItems(facts),
-    device,
-    certificate,
-    authority,
-    String(signers.length),
-    ...signers,
-    String(time),
-  ];
-}
-
-/** What a proof is made over: `enrollmentItems` for the device's, `grantedItems` for the server's. Items as UTF-8, each after its length in bytes as four octets, big endian. */
+/** What a proof is made over: `enrollmentItems`, and for the server's `answerItems` behind them. Items as UTF-8, each after its length in bytes as four octets, big endian. */
 export function enrollmentTranscript(side: 'device' | 'server', items: readonly string[]): Uint8Array {
   const text = new TextEncoder();
   const parts = [`husk-enroll-v1 ${side}`, ...items].map((item) => text.encode(item));
