@@ -1,0 +1,608 @@
+// Flow 1: a bundle arrives and becomes what the kernel enforces, or it does not and nothing has changed.
+//
+//   received ─▶ verified ─▶ fetched ─▶ compiled ─▶ loaded ─▶ proven ─▶ trial-stored ─▶ swapped
+//                                                                                         │
+//                    reported ◀─ stored ◀─ confirmed ◀─ answered ◀─ reconnected ◀─────────┘
+//                        ▲                                  │
+//                        └──────────── returned ◀───────────┘  no answer by the deadline, or superseded
+//
+// Up to `swapped` the policy in force is untouched, so a refusal costs nothing. From `swapped` on the kernel
+// itself goes back at the deadline, whether we live or not. Confirmation counts only over a connection opened
+// after the swap, with the controller's signature over the nonce of this very trial.
+//
+// One assignment is worked on at a time. A newer one ends a trial as superseded and only the newest waits.
+
+import type { Assignment, ConfirmationAsked, SignedEnvelope } from './contract/bundle.ts';
+import type { PolicyDocument } from './contract/policy.ts';
+import { type Refusal, RefusalError } from './contract/refusal.ts';
+import type { InForce, ReturnReason, RuleState } from './contract/state.ts';
+import type { Kernel, LiveWord, LoadedGeneration } from './kernel/kernel.ts';
+import type { Proof } from './kernel/prove.ts';
+import { followingKinds } from './kernel/tables.ts';
+import type { Clock } from './os/clock.ts';
+import type { Log } from './os/log.ts';
+import { hexNonce, type Random } from './os/random.ts';
+import { baseline } from './policy/baseline.ts';
+import { checkDocuments } from './policy/check.ts';
+import { compile } from './policy/compile.ts';
+import { formatFaults } from './policy/faults.ts';
+import { parseDocuments } from './policy/parse.ts';
+import type { DeviceFacts, TableImage } from './policy/table-image.ts';
+import { makeTries } from './policy/tries.ts';
+import type { Trusted } from './trust/keys.ts';
+import type { BundleStore, LastAssignment } from './trust/store.ts';
+import { type VerifiedBundle, verifyAssignment, verifyBundle, verifyConfirmation } from './trust/verify.ts';
+
+/** Steps in their order; the log names each, and a fault test stops at one. */
+export const steps = [
+  'received',
+  'verified',
+  'fetched',
+  'compiled',
+  'loaded',
+  'proven',
+  'trial-stored',
+  'swapped',
+  'reconnected',
+  'answered',
+  'confirmed',
+  'stored',
+] as const;
+export type Step = (typeof steps)[number];
+
+/** What the flow needs of the link to the controller. */
+export interface TrialLink {
+  /** The bundle's bytes, in parts, at most `bytes`. Throws RefusalError bundle.unavailable. */
+  fetchBundle(digest: string, bytes: number, signal: AbortSignal): Promise<Uint8Array>;
+  /** Closes the session and opens a new connection: name, TCP, TLS, MQTT. Tries until it is there or aborted. */
+  reconnect(signal: AbortSignal): Promise<void>;
+  /** Asks over the present connection, waits for an answer to this nonce. */
+  askConfirmation(ask: ConfirmationAsked, signal: AbortSignal): Promise<SignedEnvelope>;
+}
+
+export interface ApplyParts {
+  readonly we: { readonly tenant: string; readonly device: string };
+  readonly trusted: () => Trusted;
+  readonly store: BundleStore;
+  readonly kernel: Kernel;
+  /** Interfaces and cgroups as they are now; rule indexes come from the kernel. */
+  readonly facts: () => Omit<DeviceFacts, 'ruleIndex'>;
+  readonly trial: { readonly minimumSeconds: number; readonly maximumSeconds: number };
+  readonly bootId: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Told after each step; a fault test stops the process in it. */
+  readonly onStep: (step: Step) => void;
+  /** Told whenever `state()` has changed. */
+  readonly onChange: () => void;
+  readonly audit: (what: string, detail: Readonly<Record<string, string | number | boolean | null>>) => void;
+}
+
+/** What is in force and how we know, for the reported state and the views. */
+export interface ApplyState {
+  readonly inForce: InForce | null;
+  readonly assignment: LastAssignment | null;
+  readonly rules: readonly RuleState[];
+  readonly proven: string;
+  readonly image: TableImage | null;
+  readonly documents: readonly PolicyDocument[];
+}
+
+/** A generation as this agent made it: what the kernel cannot be asked for. */
+interface Made {
+  readonly documents: readonly PolicyDocument[];
+  readonly image: TableImage;
+  readonly proof: Proof | null;
+}
+
+/** Pause before a question for confirmation is asked again over a fresh connection. */
+const askAgainMs = 1000;
+/** Pause before the record of a confirmed bundle is written again to a disk that refused it. */
+const storeAgainMs = 5000;
+/** The digest in a baseline's generation record. */
+const noBundle = '0'.repeat(64);
+
+class Superseded extends Error {
+  override readonly name = 'Superseded';
+}
+
+export class BundleApplier {
+  readonly #parts: ApplyParts;
+  #made: Made | null = null;
+  #last: LastAssignment | null;
+  #proven = 'nothing yet';
+  #waiting: { readonly assignment: Assignment; readonly envelope: Uint8Array } | null = null;
+  #working: {
+    readonly assignment: Assignment;
+    readonly abort: AbortController;
+    readonly done: Promise<void>;
+  } | null = null;
+  #link: TrialLink | null = null;
+  #closed = false;
+
+  constructor(parts: ApplyParts) {
+    this.#parts = parts;
+    this.#last = parts.store.record.last;
+  }
+
+  // ── start: what was confirmed is in force before any connection ─────────────────────────────────────
+
+  /** Settles what an earlier life left behind and puts the last confirmed bundle in force. */
+  async start(): Promise<void> {
+    this.#settleTrial();
+    const { store, kernel } = this.#parts;
+    for (;;) {
+      const { confirmed } = store.record;
+      if (confirmed === null) break;
+      const bundle = this.#readConfirmed(confirmed);
+      if (!(bundle instanceof RefusalError)) {
+        await this.#enforce(confirmed, bundle.documents);
+        return;
+      }
+      this.#parts.log.error(
+        { serial: confirmed.serial, refusal: bundle.detail },
+        'the confirmed bundle on the disk cannot be used',
+      );
+      this.#parts.audit('bundle.damaged', {
+        serial: confirmed.serial,
+        code: bundle.code,
+        detail: bundle.detail,
+      });
+      // The kernel may still hold it, whole: then it stays in force and only its text is unknown.
+      if (this.#holds(confirmed)) return;
+      store.returnToPrevious();
+    }
+    if (kernel.status().inForce === null || kernel.status().inForce?.serial !== 0)
+      await this.#enforce(null, baseline);
+    else this.#made = this.#compile(baseline);
+  }
+
+  /** A trial that this start finds ended with the life before it, unless the kernel was told of its confirmation. */
+  #settleTrial(): void {
+    const { store, kernel, bootId } = this.#parts;
+    const hadTrial = kernel.endTrial();
+    const mark = store.record.trial;
+    if (mark === null) {
+      if (hadTrial) this.#parts.log.warn('a trial without a mark on the disk was returned');
+      return;
+    }
+    if (!hadTrial && mark.bootId === bootId && this.#holds(mark)) {
+      store.confirm(mark);
+      this.#noted('bundle.confirmed', mark);
+    } else {
+      const reason: ReturnReason = mark.bootId === bootId ? 'agent-restarted' : 'device-rebooted';
+      store.endTrial(mark, { result: 'returned', reason });
+      this.#noted('bundle.returned', mark, { reason });
+    }
+    this.#last = store.record.last;
+  }
+
+  /** Whether that very bundle is what the programs judge by. */
+  #holds(bundle: InForce): boolean {
+    const record = this.#parts.kernel.status().inForce;
+    return record !== null && record.serial === bundle.serial && record.bundleDigest === bundle.digest;
+  }
+
+  /** From the disk, verified again: a disk is no better than a network. */
+  #readConfirmed(confirmed: InForce): { readonly documents: readonly PolicyDocument[] } | RefusalError {
+    try {
+      const stored = this.#parts.store.load(confirmed);
+      if (stored === null)
+        throw new RefusalError('bundle.storage', `the files of serial ${confirmed.serial} are gone`);
+      const assignment = verifyAssignment(stored.assignment, this.#parts.trusted(), this.#parts.we);
+      if (assignment.serial !== confirmed.serial || assignment.digest !== confirmed.digest) {
+        throw new RefusalError(
+          'bundle.digest',
+          `the assignment on the disk is for serial ${assignment.serial}`,
+        );
+      }
+      return { documents: readPolicy(verifyBundle(assignment, stored.bundle)) };
+    } catch (error) {
+      if (error instanceof RefusalError) return error;
+      return new RefusalError('bundle.storage', message(error), { cause: error });
+    }
+  }
+
+  /** Without a trial: it was confirmed before, or is the baseline. What the kernel already holds is left alone. */
+  async #enforce(bundle: InForce | null, documents: readonly PolicyDocument[]): Promise<void> {
+    const { kernel } = this.#parts;
+    const made = this.#compile(documents);
+    this.#made = made;
+    if (bundle !== null && this.#holds(bundle)) {
+      await this.follow();
+      this.#proven = 'adopted as it was proven before';
+      return;
+    }
+    const source = {
+      serial: bundle?.serial ?? 0,
+      bundleDigest: bundle?.digest ?? noBundle,
+      image: made.image,
+    };
+    // At first start both slots are empty: the baseline is the previous generation of whatever comes first.
+    if (bundle !== null && kernel.status().inForce === null) {
+      const image = this.#compile(baseline).image;
+      kernel.settle(await kernel.loadStandby({ serial: 0, bundleDigest: noBundle, image }));
+    }
+    const generation = await kernel.loadStandby(source);
+    const proof = await kernel.prove(generation, makeTries(documents, this.#facts()));
+    this.#made = { ...made, proof };
+    this.#proven = describeProof(proof);
+    kernel.settle(generation);
+    this.#parts.log.info(
+      { serial: source.serial, digest: generation.digest, proven: this.#proven },
+      'in force',
+    );
+  }
+
+  // ── the fleet speaks ────────────────────────────────────────────────────────────────────────────────
+
+  /** From here on bundles can be fetched and trials confirmed. */
+  connect(link: TrialLink): void {
+    this.#link = link;
+  }
+
+  /**
+   * Desired state as it arrived. What cannot be verified is reported and disturbs nothing; a newer
+   * assignment ends the one that is being worked on.
+   */
+  offer(envelope: Uint8Array): void {
+    if (this.#closed) return;
+    this.#step('received');
+    let assignment: Assignment;
+    try {
+      assignment = verifyAssignment(envelope, this.#parts.trusted(), this.#parts.we);
+      if (this.#isBeingWorkedOn(assignment)) return;
+      if (!this.#parts.store.accept(assignment)) {
+        this.#changed();
+        return;
+      }
+    } catch (error) {
+      this.#refuseUnaccepted(error);
+      return;
+    }
+    this.#step('verified');
+    this.#waiting = { assignment, envelope };
+    if (this.#working === null) this.#next();
+    else this.#working.abort.abort(new Superseded());
+  }
+
+  /** `husk-agent return`, asked of the running agent. False: there is nothing to go back to. */
+  async returnToPrevious(): Promise<boolean> {
+    const working = this.#working;
+    if (working !== null) {
+      working.abort.abort(new ReturnedLocally());
+      await working.done;
+      return true;
+    }
+    if (!returnToPrevious(this.#parts.kernel, this.#parts.store)) return false;
+    this.#last = this.#parts.store.record.last;
+    this.#parts.audit('bundle.returned', { reason: 'local-command' });
+    await this.#recallDocuments();
+    this.#changed();
+    return true;
+  }
+
+  /** Brings zones and subjects up to date with interfaces and cgroups as they are now. */
+  async follow(): Promise<number> {
+    const made = this.#made;
+    if (made === null || this.#working !== null) return 0;
+    const image = compile(made.documents, this.#facts());
+    this.#made = { ...made, image };
+    return this.#parts.kernel.follow(image.tables.filter((table) => followingKinds.includes(table.kind)));
+  }
+
+  state(): ApplyState {
+    const record = this.#parts.kernel.status().inForce;
+    return {
+      inForce:
+        record === null || record.serial === 0
+          ? null
+          : { serial: record.serial, digest: record.bundleDigest },
+      assignment: this.#last,
+      rules: this.#made === null ? [] : ruleStates(this.#made),
+      proven: this.#proven,
+      image: this.#made?.image ?? null,
+      documents: this.#made?.documents ?? [],
+    };
+  }
+
+  /** Stops working; a trial goes on in the kernel and ends at its deadline. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#waiting = null;
+    this.#working?.abort.abort(new Closed());
+    await this.#working?.done;
+  }
+
+  // ── one assignment, from fetch to report ────────────────────────────────────────────────────────────
+
+  #next(): void {
+    const offered = this.#waiting;
+    if (offered === null || this.#closed) return;
+    this.#waiting = null;
+    const abort = new AbortController();
+    const done = this.#apply(offered.assignment, offered.envelope, abort.signal).finally(() => {
+      this.#working = null;
+      this.#changed();
+      this.#next();
+    });
+    this.#working = { assignment: offered.assignment, abort, done };
+  }
+
+  async #apply(assignment: Assignment, envelope: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { kernel, store } = this.#parts;
+    const before = this.#made;
+    try {
+      const documents = readPolicy(await this.#fetch(assignment, envelope, signal));
+      this.#step('fetched');
+
+      const made = this.#compile(documents);
+      this.#step('compiled');
+
+      const generation = await kernel.loadStandby({
+        serial: assignment.serial,
+        bundleDigest: assignment.digest,
+        image: made.image,
+      });
+      this.#step('loaded');
+
+      const proof = await kernel.prove(generation, makeTries(documents, this.#facts()));
+      this.#step('proven');
+      signal.throwIfAborted();
+
+      store.beginTrial(assignment, this.#parts.bootId);
+      this.#step('trial-stored');
+      await this.#try(assignment, generation, { ...made, proof }, before, signal);
+    } catch (error) {
+      this.#endWithoutTrial(assignment, error);
+    }
+  }
+
+  async #fetch(assignment: Assignment, envelope: Uint8Array, signal: AbortSignal): Promise<VerifiedBundle> {
+    this.#note({ serial: assignment.serial, digest: assignment.digest, result: 'fetching' });
+    const stored = this.#parts.store.load(assignment);
+    const bytes =
+      stored?.bundle ?? (await this.#linkOrThrow().fetchBundle(assignment.digest, assignment.bytes, signal));
+    const bundle = verifyBundle(assignment, bytes);
+    this.#parts.store.keep(assignment, { assignment: envelope, bundle: bytes });
+    return bundle;
+  }
+
+  /** From the swap to the end of the trial. Does not throw for anything that the world does. */
+  async #try(
+    assignment: Assignment,
+    generation: LoadedGeneration,
+    made: Made,
+    before: Made | null,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { kernel, store, trial: limits } = this.#parts;
+    const seconds = Math.min(Math.max(assignment.trialSeconds, limits.minimumSeconds), limits.maximumSeconds);
+    const trial = kernel.beginTrial(generation, seconds);
+    this.#made = made;
+    this.#proven = describeProof(made.proof);
+    this.#step('swapped');
+    this.#note({ serial: assignment.serial, digest: assignment.digest, result: 'trial' });
+
+    const end = await this.#confirm(assignment, trial, signal);
+    if (end === 'confirmed') {
+      this.#step('confirmed');
+      await this.#storeUntilDone(() => store.confirm(assignment));
+      this.#step('stored');
+      this.#noted('bundle.confirmed', assignment, { proven: this.#proven });
+    } else if (end === 'closed') {
+      return;
+    } else {
+      kernel.returnNow(trial);
+      this.#made = before;
+      const outcome =
+        end === 'superseded'
+          ? ({ result: 'superseded' } as const)
+          : ({ result: 'returned', reason: end } as const);
+      await this.#storeUntilDone(() => store.endTrial(assignment, outcome));
+      this.#noted(`bundle.${outcome.result}`, assignment, { reason: end });
+      await this.#recallDocuments();
+    }
+    this.#last = store.record.last;
+  }
+
+  /** Tries for an answer until the deadline: each time over a new connection, opened under the new policy. */
+  async #confirm(
+    assignment: Assignment,
+    trial: LiveWord,
+    superseding: AbortSignal,
+  ): Promise<'confirmed' | 'closed' | 'superseded' | ReturnReason> {
+    const { kernel, clock, log, random, we } = this.#parts;
+    const { serial, digest } = assignment;
+    const nonce = hexNonce(random, 32);
+    const signal = AbortSignal.any([superseding, AbortSignal.timeout(kernel.trialMsLeft(trial))]);
+    while (!signal.aborted) {
+      try {
+        const link = this.#linkOrThrow();
+        await link.reconnect(signal);
+        this.#step('reconnected');
+        const answer = await link.askConfirmation({ serial, digest, nonce }, signal);
+        verifyConfirmation(answer, this.#parts.trusted(), { ...we, serial, digest, nonce });
+        this.#step('answered');
+        return kernel.confirm(trial) === 'confirmed' ? 'confirmed' : 'no-confirmation';
+      } catch (error) {
+        if (signal.aborted) break;
+        log.warn({ serial, error: message(error) }, 'no confirmation yet');
+        await clock.sleep(askAgainMs, signal).catch(() => {});
+      }
+    }
+    const { reason } = superseding;
+    if (reason instanceof Superseded) return 'superseded';
+    if (reason instanceof ReturnedLocally) return 'local-command';
+    if (reason instanceof Closed) return 'closed';
+    return 'no-confirmation';
+  }
+
+  /** A refusal, or the end of our patience, before anything was swapped. */
+  #endWithoutTrial(assignment: Assignment, error: unknown): void {
+    const { store, log } = this.#parts;
+    const { serial, digest } = assignment;
+    if (error instanceof Closed) return;
+    if (error instanceof Superseded || error instanceof ReturnedLocally) {
+      this.#note({ serial, digest, result: 'superseded' });
+      return;
+    }
+    const refusal: Refusal =
+      error instanceof RefusalError ? error : { code: 'kernel.load', detail: message(error) };
+    log.warn({ serial, code: refusal.code, detail: refusal.detail }, 'bundle refused');
+    this.#noted('bundle.refused', assignment, { code: refusal.code, detail: refusal.detail });
+    this.#note({
+      serial,
+      digest,
+      result: 'refused',
+      refusal: { code: refusal.code, detail: refusal.detail },
+    });
+    try {
+      store.refuse(assignment, refusal);
+    } catch (storing) {
+      // The refusal stands all the same; after a restart the assignment is looked at again.
+      log.error({ error: message(storing) }, 'the refusal could not be stored');
+    }
+  }
+
+  /** Refused before it was known to be an assignment of ours: the one that stands is not touched. */
+  #refuseUnaccepted(error: unknown): void {
+    if (!(error instanceof RefusalError)) throw error;
+    this.#parts.log.warn({ code: error.code, detail: error.detail }, 'desired state refused');
+    this.#parts.audit('bundle.refused', { code: error.code, detail: error.detail });
+    this.#refusedOffer = { code: error.code, detail: error.detail };
+    this.#changed();
+  }
+
+  #refusedOffer: Refusal | null = null;
+  /** The last desired state that was not even accepted; null since an assignment was. */
+  get refusedOffer(): Refusal | null {
+    return this.#refusedOffer;
+  }
+
+  // ── small things ────────────────────────────────────────────────────────────────────────────────────
+
+  #isBeingWorkedOn(assignment: Assignment): boolean {
+    const current = this.#waiting?.assignment ?? this.#working?.assignment;
+    return (
+      current !== undefined && current.serial === assignment.serial && current.digest === assignment.digest
+    );
+  }
+
+  #compile(documents: readonly PolicyDocument[]): Made {
+    return { documents, image: compile(documents, this.#facts()), proof: null };
+  }
+
+  #facts(): DeviceFacts {
+    return { ...this.#parts.facts(), ruleIndex: (id) => this.#parts.kernel.ruleIndex(id) };
+  }
+
+  /** After a return the documents in force are those on the disk. */
+  async #recallDocuments(): Promise<void> {
+    const { confirmed } = this.#parts.store.record;
+    const bundle = confirmed === null ? { documents: baseline } : this.#readConfirmed(confirmed);
+    if (bundle instanceof RefusalError) return;
+    const proof = this.#made !== null && this.#made.documents === bundle.documents ? this.#made.proof : null;
+    this.#made = { ...this.#compile(bundle.documents), proof };
+    this.#proven = 'as proven before its own trial';
+    await this.#parts.kernel.follow(
+      this.#made.image.tables.filter((table) => followingKinds.includes(table.kind)),
+    );
+  }
+
+  /** The kernel has been told; a disk that is full now may have room in a while. */
+  async #storeUntilDone(write: () => void): Promise<void> {
+    for (;;) {
+      try {
+        write();
+        return;
+      } catch (error) {
+        this.#parts.log.error(
+          { error: message(error) },
+          'the end of the trial could not be stored, trying again',
+        );
+        if (this.#closed) return;
+        await this.#parts.clock.sleep(storeAgainMs);
+      }
+    }
+  }
+
+  #linkOrThrow(): TrialLink {
+    if (this.#link === null)
+      throw new RefusalError('bundle.unavailable', 'there is no link to the controller');
+    return this.#link;
+  }
+
+  #step(step: Step): void {
+    this.#parts.log.debug({ step }, 'step');
+    this.#parts.onStep(step);
+  }
+
+  #note(last: LastAssignment): void {
+    this.#last = last;
+    this.#refusedOffer = null;
+    this.#changed();
+  }
+
+  #noted(what: string, bundle: InForce, detail: Readonly<Record<string, string | number>> = {}): void {
+    this.#parts.log.info({ serial: bundle.serial, ...detail }, what);
+    this.#parts.audit(what, { serial: bundle.serial, digest: bundle.digest, ...detail });
+  }
+
+  #changed(): void {
+    this.#parts.onChange();
+  }
+}
+
+class ReturnedLocally extends Error {
+  override readonly name = 'ReturnedLocally';
+}
+class Closed extends Error {
+  override readonly name = 'Closed';
+}
+
+/** Goes back to the previous generation, in the kernel and on the disk. Serves `husk-agent return` without an agent too. */
+export function returnToPrevious(kernel: Kernel, store: BundleStore): boolean {
+  if (!kernel.returnToPrevious()) return false;
+  const { trial } = store.record;
+  if (trial !== null) store.endTrial(trial, { result: 'returned', reason: 'local-command' });
+  else store.returnToPrevious();
+  return true;
+}
+
+/** The documents of a bundle, faultless, or a refusal that lists every fault. */
+function readPolicy(bundle: VerifiedBundle): readonly PolicyDocument[] {
+  const { documents, faults } = parseDocuments(bundle.documents);
+  const all = faults.length > 0 ? faults : checkDocuments(documents);
+  const errors = all.filter((fault) => fault.severity === 'error');
+  if (errors.length > 0) throw new RefusalError('policy.invalid', formatFaults(errors.slice(0, 20)));
+  return documents;
+}
+
+function describeProof(proof: Proof | null): string {
+  if (proof === null) return 'nothing yet';
+  const untried = proof.untried.length === 0 ? '' : `, ${proof.untried.length} rules not tried`;
+  return `${proof.packets} packets by twin run, ${proof.calls} calls by canary${untried}`;
+}
+
+/** What may be said of each rule: enforced only if it was seen to decide in this kernel. */
+function ruleStates(made: Made): RuleState[] {
+  const untried = new Set(made.proof?.untried ?? []);
+  const seen = new Map<string, RuleState>();
+  for (const rule of made.image.rules) {
+    if (rule.mode === 'monitor') seen.set(rule.id, { id: rule.id, state: 'monitor' });
+    else if (untried.has(rule.id)) {
+      seen.set(rule.id, {
+        id: rule.id,
+        state: 'degraded',
+        why: 'loaded, but nothing could be made that it alone decides',
+      });
+    } else seen.set(rule.id, { id: rule.id, state: 'enforced' });
+  }
+  return [...seen.values()];
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,309 @@
+// A generation: one table image in one slot.
+//
+// Filling a slot goes in an order that leaves no moment at which it could be taken for whole and is not:
+//
+//   1. its generation entry is removed: from here the slot counts as empty
+//   2. a grace period passes: no program still runs that had read the live word when it named this slot
+//   3. every table is a new map, filled, read back and compared, then frozen; or, where the other slot has a
+//      table of the same digest, that very map
+//   4. the maps are put into the slot's entries of the outer maps
+//   5. the generation entry, with the digests, is put in last
+//
+// Maps are never refilled: a program that holds one from before must go on seeing what it was.
+
+import {
+  decodeHuskGeneration,
+  encodeHuskGeneration,
+  HuskGeneration,
+  HuskTable,
+  HuskVerdict,
+} from '../../bpf/abi/layout.gen.ts';
+import type { Addon, MapHandle } from '../../native/index.ts';
+import { RefusalError } from '../contract/refusal.ts';
+import type { Table, TableImage } from '../policy/table-image.ts';
+import { digestEntries, digestGeneration, digestTable } from './digest.ts';
+import type { Slot } from './live-word.ts';
+import { otherSlot } from './live-word.ts';
+import { indexesOf, namingKinds } from './rule-indexes.ts';
+import { followingKinds, innerMapName, mapType, slotMaps } from './tables.ts';
+
+/** What a slot says of itself. */
+export interface GenerationRecord {
+  /** 0: the built-in baseline. */
+  readonly serial: number;
+  readonly digest: string;
+  readonly bundleDigest: string;
+  /** By kind; raw. */
+  readonly tableDigests: readonly Uint8Array[];
+}
+
+export interface GenerationSource {
+  readonly serial: number;
+  /** Hex, 64 digits; zeros for the baseline. */
+  readonly bundleDigest: string;
+  readonly image: TableImage;
+}
+
+export interface LoadedGeneration extends GenerationRecord {
+  readonly slot: Slot;
+  /** Kinds that were taken over from the other slot. */
+  readonly shared: readonly number[];
+}
+
+/** The two slots and what is in them. */
+export class Slots {
+  readonly #addon: Addon;
+  readonly #maps: ReadonlyMap<string, MapHandle>;
+
+  constructor(addon: Addon, maps: ReadonlyMap<string, MapHandle>) {
+    this.#addon = addon;
+    this.#maps = maps;
+  }
+
+  /** null: the slot is empty or was being filled when its filler was ended. */
+  record(slot: Slot): GenerationRecord | null {
+    const inner = this.#inner(HuskTable.GENERATION, slot);
+    if (inner === null) return null;
+    try {
+      const value = this.#addon.lookup(inner, arrayKey);
+      if (value === null || value.length !== HuskGeneration.size) return null;
+      const generation = decodeHuskGeneration(view(value), 0);
+      return {
+        serial: Number(generation.serial),
+        digest: hex(generation.digest),
+        bundleDigest: hex(generation.bundleDigest),
+        tableDigests: generation.tableDigest,
+      };
+    } finally {
+      inner.close();
+    }
+  }
+
+  /** Fills a slot that is not in force. Throws RefusalError kernel.load or kernel.readback. */
+  async load(slot: Slot, source: GenerationSource): Promise<LoadedGeneration> {
+    await this.#empty(slot);
+    const other = this.record(otherSlot(slot));
+    const digests: Uint8Array[] = [];
+    const shared: number[] = [];
+    const made: MapHandle[] = [];
+    try {
+      const placements: Promise<void>[] = [];
+      for (const table of source.image.tables) {
+        const digest = digestTable(table);
+        digests[table.kind] = digest;
+        const known =
+          other !== null &&
+          !followingKinds.includes(table.kind) &&
+          same(other.tableDigests[table.kind], digest);
+        if (known) shared.push(table.kind);
+        const map = known
+          ? this.#innerOrThrow(table.kind, otherSlot(slot))
+          : await this.#makeTable(table, digest);
+        made.push(map);
+        placements.push(this.#place(table.kind, slot, map));
+      }
+      await Promise.all(placements);
+      const record = await this.#placeRecord(slot, source, digests);
+      return { ...record, slot, shared };
+    } catch (error) {
+      if (error instanceof RefusalError) throw error;
+      throw new RefusalError('kernel.load', message(error), { cause: error });
+    } finally {
+      for (const map of made) map.close();
+    }
+  }
+
+  /** Makes a table that follows the device equal to `table`, one entry at a time. Returns how many changed. */
+  async follow(slot: Slot, table: Table): Promise<number> {
+    const inner = this.#innerOrThrow(table.kind, slot);
+    try {
+      const now = entriesOf(await this.#addon.readAll(inner), table);
+      const wanted = entriesOf(table, table);
+      let changed = 0;
+      for (const [key, value] of wanted) {
+        if (now.get(key) === value) continue;
+        this.#addon.update(inner, Buffer.from(key, 'hex'), Buffer.from(value, 'hex'));
+        changed++;
+      }
+      for (const key of now.keys()) {
+        if (wanted.has(key)) continue;
+        this.#addon.remove(inner, Buffer.from(key, 'hex'));
+        changed++;
+      }
+      return changed;
+    } finally {
+      inner.close();
+    }
+  }
+
+  /** Counter indexes that the tables of either slot name. */
+  async ruleIndexes(): Promise<Set<number>> {
+    const indexes = new Set<number>();
+    for (const slot of [0, 1] as const) {
+      for (const kind of namingKinds) {
+        const inner = this.#inner(kind, slot);
+        if (inner === null) continue;
+        try {
+          for (const index of indexesOf(kind, (await this.#addon.readAll(inner)).values)) indexes.add(index);
+        } finally {
+          inner.close();
+        }
+      }
+    }
+    return indexes;
+  }
+
+  /** Kernel bytes of both slots' tables, each map counted once. */
+  kernelBytes(): number {
+    const seen = new Map<number, number>();
+    for (const slot of [0, 1] as const) {
+      for (let kind = 0; kind < HuskTable.COUNT; kind++) {
+        const inner = this.#inner(kind, slot);
+        if (inner === null) continue;
+        const info = this.#addon.mapInfo(inner);
+        seen.set(info.id, info.memlock);
+        inner.close();
+      }
+    }
+    return [...seen.values()].reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  async #empty(slot: Slot): Promise<void> {
+    const outer = this.#outer(HuskTable.GENERATION);
+    this.#addon.remove(outer, slotKey(slot));
+    // Writing an entry of a map of maps waits for a grace period (kernel/bpf/syscall.c,
+    // maybe_wait_bpf_programs). The entry of the other slot is written with what it already holds.
+    const other = this.#inner(HuskTable.GENERATION, otherSlot(slot));
+    if (other === null) return;
+    try {
+      await this.#addon.setInner(outer, otherSlot(slot), other);
+    } finally {
+      other.close();
+    }
+  }
+
+  async #makeTable(table: Table, digest: Uint8Array): Promise<MapHandle> {
+    const map = this.#addon.createMap({
+      name: innerMapName(table.kind),
+      type: table.mapType,
+      keySize: table.keySize,
+      valueSize: table.valueSize,
+      maxEntries: table.maxEntries,
+      flags: table.mapFlags,
+    });
+    try {
+      if (table.count > 0) await this.#addon.writeAll(map, table.keys, table.values);
+      await this.#compare(map, table, digest);
+      if (!followingKinds.includes(table.kind)) this.#addon.freeze(map);
+      return map;
+    } catch (error) {
+      map.close();
+      throw error;
+    }
+  }
+
+  /** Reads a table back and holds its digest against what was meant to be written. */
+  async #compare(map: MapHandle, table: Table, digest: Uint8Array): Promise<void> {
+    const read = await this.#addon.readAll(map);
+    const found = digestEntries(table, read.keys, read.values, read.count);
+    if (!same(found, digest)) {
+      throw new RefusalError(
+        'kernel.readback',
+        `${innerMapName(table.kind)}: wrote ${table.count} entries ${hex(digest).slice(0, 12)}, read ${read.count} entries ${hex(found).slice(0, 12)}`,
+      );
+    }
+  }
+
+  async #placeRecord(
+    slot: Slot,
+    source: GenerationSource,
+    digests: readonly Uint8Array[],
+  ): Promise<GenerationRecord> {
+    const digest = digestGeneration(digests);
+    const tableDigests = Array.from(
+      { length: HuskTable.COUNT },
+      (_, kind) => digests[kind] ?? new Uint8Array(32),
+    );
+    const value = new Uint8Array(HuskGeneration.size);
+    encodeHuskGeneration(view(value), 0, {
+      serial: BigInt(source.serial),
+      digest,
+      tableDigest: tableDigests,
+      bundleDigest: Buffer.from(source.bundleDigest, 'hex'),
+      unparseableVerdict: source.image.unparseable === 'drop' ? HuskVerdict.DROP : HuskVerdict.ALLOW,
+    });
+    const map = this.#addon.createMap({
+      name: innerMapName(HuskTable.GENERATION),
+      type: mapType.array,
+      keySize: 4,
+      valueSize: HuskGeneration.size,
+      maxEntries: 1,
+      flags: 0,
+    });
+    try {
+      this.#addon.update(map, arrayKey, value);
+      this.#addon.freeze(map);
+      await this.#place(HuskTable.GENERATION, slot, map);
+    } finally {
+      map.close();
+    }
+    return { serial: source.serial, digest: hex(digest), bundleDigest: source.bundleDigest, tableDigests };
+  }
+
+  #place(kind: number, slot: Slot, map: MapHandle): Promise<void> {
+    return this.#addon.setInner(this.#outer(kind), slot, map);
+  }
+
+  #outer(kind: number): MapHandle {
+    const name = slotMaps[kind];
+    const map = name === undefined ? undefined : this.#maps.get(name);
+    if (map === undefined) throw new Error(`no outer map for tables of kind ${kind}`);
+    return map;
+  }
+
+  #inner(kind: number, slot: Slot): MapHandle | null {
+    const id = this.#addon.innerId(this.#outer(kind), slot);
+    return id === 0 ? null : this.#addon.openMapById(id);
+  }
+
+  #innerOrThrow(kind: number, slot: Slot): MapHandle {
+    const inner = this.#inner(kind, slot);
+    if (inner === null) throw new Error(`slot ${slot} has no ${slotMaps[kind]}`);
+    return inner;
+  }
+}
+
+const arrayKey = new Uint8Array(4);
+
+function slotKey(slot: Slot): Uint8Array {
+  return Uint8Array.of(slot, 0, 0, 0);
+}
+
+function view(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+function same(a: Uint8Array | undefined, b: Uint8Array): boolean {
+  return a !== undefined && Buffer.compare(a, b) === 0;
+}
+
+/** Entries of a small table as hex key → hex value. */
+function entriesOf(
+  entries: { readonly keys: Uint8Array; readonly values: Uint8Array; readonly count: number },
+  sizes: Pick<Table, 'keySize' | 'valueSize'>,
+): Map<string, string> {
+  const map = new Map<string, string>();
+  for (let i = 0; i < entries.count; i++) {
+    const key = entries.keys.subarray(i * sizes.keySize, (i + 1) * sizes.keySize);
+    map.set(hex(key), hex(entries.values.subarray(i * sizes.valueSize, (i + 1) * sizes.valueSize)));
+  }
+  return map;
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,268 @@
+// The kernel side as the agent sees it: one set of programs and maps, two slots, one live word.
+//
+//   open ──▶ [first generation loaded] ──▶ attach ──▶ load standby ─▶ prove ─▶ trial ─▶ confirm | return
+//
+// Nothing here decides; apply-bundle.ts does. This class owns what has to be closed, and closing it leaves
+// everything pinned and enforcing.
+
+import { join } from 'node:path';
+import { HuskTotal } from '../../bpf/abi/layout.gen.ts';
+import type { Addon, MapHandle, ProgramHandle } from '../../native/index.ts';
+import type { Tries } from '../policy/judgement.ts';
+import type { CompiledRule, Table } from '../policy/table-image.ts';
+import { type AttachedHook, type AttachWanted, attachHooks, detachClsact } from './attach.ts';
+import { type RuleCounter, RuleCounters } from './counters.ts';
+import { type GenerationRecord, type GenerationSource, type LoadedGeneration, Slots } from './generation.ts';
+import { LiveControl, type LiveWord, otherSlot, type Slot, type TrialEnd } from './live-word.ts';
+import {
+  isPinned,
+  type ObjectFiles,
+  openPinnedSet,
+  openSet,
+  type ProgramName,
+  type ProgramSet,
+  removePins,
+} from './objects.ts';
+import { type Proof, proveSlot } from './prove.ts';
+
+export interface KernelOptions {
+  readonly addon: Addon;
+  /** A mounted bpf file system; ours is `husk/` below it. */
+  readonly bpffs: string;
+  /** null: open what is pinned and nothing else (`status` without an agent, `return`). */
+  readonly files: ObjectFiles | null;
+  /** The hardening root; null where calls are not judged. */
+  readonly cgroup: string | null;
+  /** What a recycled counter had come to. */
+  readonly onRecycled: (last: RuleCounter) => void;
+}
+
+export interface KernelStatus {
+  readonly how: ProgramSet['how'];
+  readonly live: LiveWord;
+  readonly inTrial: boolean;
+  readonly inForce: GenerationRecord | null;
+  readonly other: GenerationRecord | null;
+  readonly hooks: readonly string[];
+  /** Bytes the kernel states for the tables of both generations. */
+  readonly kernelBytes: number;
+}
+
+export class Kernel {
+  readonly #options: KernelOptions;
+  readonly #set: ProgramSet;
+  readonly #live: LiveControl;
+  readonly #slots: Slots;
+  readonly #counters: RuleCounters;
+  #hooks: readonly string[] = [];
+  /** Counter indexes that a slot names, or that were given out for a generation on its way. */
+  #inUse: Set<number>;
+
+  private constructor(
+    options: KernelOptions,
+    set: ProgramSet,
+    live: LiveControl,
+    slots: Slots,
+    counters: RuleCounters,
+    inUse: Set<number>,
+  ) {
+    this.#options = options;
+    this.#set = set;
+    this.#live = live;
+    this.#slots = slots;
+    this.#counters = counters;
+    this.#inUse = inUse;
+  }
+
+  /** Loads the set, or adopts what is pinned. Throws KernelError. */
+  static async open(options: KernelOptions): Promise<Kernel> {
+    const { addon, bpffs, files } = options;
+    const set = files === null ? openPinnedSet(addon, bpffs) : openSet(addon, bpffs, files);
+    const live = new LiveControl(addon.mapWords(mapOf(set, 'control')), () =>
+      Number(addon.bootNs() / 1_000_000_000n),
+    );
+    const counters = await RuleCounters.open(
+      addon,
+      mapOf(set, 'rule_names'),
+      mapOf(set, 'counters'),
+      options.onRecycled,
+    );
+    const slots = new Slots(addon, set.maps);
+    return new Kernel(options, set, live, slots, counters, await slots.ruleIndexes());
+  }
+
+  static isPinned(bpffs: string): boolean {
+    return isPinned(bpffs);
+  }
+
+  get packetRing(): MapHandle {
+    return mapOf(this.#set, 'packet_events');
+  }
+
+  get callRing(): MapHandle {
+    return mapOf(this.#set, 'call_events');
+  }
+
+  status(): KernelStatus {
+    const slot = this.#live.inForce;
+    return {
+      how: this.#set.how,
+      live: this.#live.word,
+      inTrial: this.#live.inTrial,
+      inForce: this.#slots.record(slot),
+      other: this.#slots.record(otherSlot(slot)),
+      hooks: this.#hooks,
+      kernelBytes: this.#slots.kernelBytes(),
+    };
+  }
+
+  /** Attaches hooks where they are wanted; links that are right stay untouched. */
+  attach(wanted: Omit<AttachWanted, 'cgroup'>): AttachedHook[] {
+    const hooks = attachHooks(this.#options.addon, this.#set, { ...wanted, cgroup: this.#options.cgroup });
+    this.#hooks = hooks.map((hook) => hook.description);
+    return hooks;
+  }
+
+  setPacketEventsPerSecond(count: number): void {
+    this.#live.setPacketEventsPerSecond(count);
+  }
+
+  /** Dense index of a rule, for the compiler's `DeviceFacts.ruleIndex`. */
+  ruleIndex(id: string): number {
+    const index = this.#counters.indexOf(id, this.#inUse);
+    // Until its generation is loaded, nothing in the kernel names it.
+    this.#inUse.add(index);
+    return index;
+  }
+
+  ruleName(index: number): string | null {
+    return this.#counters.idOf(index);
+  }
+
+  /** Rules that have a counter, over all CPUs. */
+  counters(): Promise<RuleCounter[]> {
+    return this.#counters.read();
+  }
+
+  /** Totals of all programs by name, as in `INGRESS` or `PACKET_EVENTS_LOST`, over all CPUs. */
+  totals(): Record<string, bigint> {
+    const map = mapOf(this.#set, 'totals');
+    const sums: Record<string, bigint> = {};
+    for (const [name, index] of Object.entries(HuskTotal)) {
+      if (name === 'COUNT') continue;
+      const value = this.#options.addon.lookup(map, Uint8Array.of(index, 0, 0, 0)) ?? new Uint8Array();
+      const perCpu = new DataView(value.buffer, value.byteOffset, value.byteLength);
+      let sum = 0n;
+      for (let at = 0; at + 8 <= value.length; at += 8) sum += perCpu.getBigUint64(at, true);
+      sums[name] = sum;
+    }
+    return sums;
+  }
+
+  /** Fills the slot that is not in force. Not while a trial runs: both slots are owned then. */
+  async loadStandby(source: GenerationSource): Promise<LoadedGeneration> {
+    if (this.#live.inTrial) throw new Error('a trial is running');
+    this.endTrial();
+    const loaded = await this.#slots.load(otherSlot(this.#live.inForce), source);
+    this.#inUse = await this.#slots.ruleIndexes();
+    return loaded;
+  }
+
+  /** Tries every rule of a loaded generation. Throws RefusalError kernel.unproven. */
+  prove(generation: LoadedGeneration, tries: Tries): Promise<Proof> {
+    return proveSlot(
+      {
+        addon: this.#options.addon,
+        ingressTwin: programOf(this.#set, 'husk_xdp_ingress_twin'),
+        egressTwin: programOf(this.#set, 'husk_tc_egress_twin'),
+        tryLabel: mapOf(this.#set, 'try_label'),
+        tried: mapOf(this.#set, 'tried'),
+        ruleId: (index) => this.#counters.idOf(index),
+        cgroup: this.#options.cgroup,
+      },
+      generation.slot,
+      tries,
+    );
+  }
+
+  /** Puts a loaded generation in force until the deadline. */
+  beginTrial(generation: LoadedGeneration, seconds: number): LiveWord {
+    const word = this.#live.beginTrial(seconds);
+    if (word.slot !== generation.slot) throw new Error(`slot ${generation.slot} is not the standby slot`);
+    return word;
+  }
+
+  /** Milliseconds until the deadline of a trial, never negative. */
+  trialMsLeft(trial: LiveWord): number {
+    return Math.max(0, trial.deadline * 1000 - Number(this.#options.addon.bootNs() / 1_000_000n));
+  }
+
+  confirm(trial: LiveWord): TrialEnd {
+    return this.#live.confirm(trial);
+  }
+
+  returnNow(trial: LiveWord): void {
+    this.#live.returnNow(trial);
+  }
+
+  /** Writes down what the programs go by already when a trial has run out, or ends one that is running. True: there was one. */
+  endTrial(): boolean {
+    const word = this.#live.word;
+    if (!word.trial) return false;
+    this.#live.returnNow(word);
+    return true;
+  }
+
+  /** Puts a loaded generation in force without a trial: it was confirmed before, or it is the baseline. */
+  settle(generation: LoadedGeneration): void {
+    this.#live.settle(generation.slot);
+  }
+
+  /** Puts the previous generation back. False: the other slot is empty. */
+  returnToPrevious(): boolean {
+    if (this.endTrial()) return true;
+    const other = otherSlot(this.#live.inForce);
+    if (this.#slots.record(other) === null) return false;
+    this.#live.settle(other);
+    return true;
+  }
+
+  /** Brings the tables that follow the device up to date in the slot in force. Returns entries changed. */
+  async follow(tables: readonly Table[]): Promise<number> {
+    const slot = this.#live.inForce;
+    let changed = 0;
+    for (const table of tables) changed += await this.#slots.follow(slot, table);
+    return changed;
+  }
+
+  /** Takes everything out of the kernel. The device is as if Husk had never been there. */
+  unload(interfaces: readonly { readonly index: number }[]): void {
+    detachClsact(this.#options.addon, interfaces);
+    removePins(this.#set.directory);
+    this.close();
+  }
+
+  close(): void {
+    this.#live.close();
+    for (const handle of [...this.#set.maps.values(), ...this.#set.programs.values()]) handle.close();
+  }
+}
+
+/** What a set directory is below a bpf file system, for messages. */
+export function pinsBelow(bpffs: string): string {
+  return join(bpffs, 'husk');
+}
+
+export type { CompiledRule, LiveWord, LoadedGeneration, Slot };
+
+function mapOf(set: ProgramSet, name: string): MapHandle {
+  const map = set.maps.get(name);
+  if (map === undefined) throw new Error(`the set has no map ${name}`);
+  return map;
+}
+
+function programOf(set: ProgramSet, name: ProgramName): ProgramHandle {
+  const program = set.programs.get(name);
+  if (program === undefined) throw new Error(`the set has no program ${name}`);
+  return program;
+}

@@ -1,0 +1,46 @@
+// Which counter indexes the tables of a slot name, so that none of them is given to another rule.
+
+import {
+  decodeHuskCallList,
+  decodeHuskRuleList,
+  decodeHuskZone,
+  HUSK_CALL_RULES_MAX,
+  HUSK_RULE_NONE,
+  HUSK_RULES_MAX,
+  HuskCallList,
+  HuskRuleList,
+  HuskTable,
+  HuskZone,
+} from '../../bpf/abi/layout.gen.ts';
+
+/** Kinds of table whose values name rules; a zone names its defaults. */
+export const namingKinds = [HuskTable.ZONES, HuskTable.INGRESS, HuskTable.EGRESS, HuskTable.CALLS] as const;
+
+/** Of the values of a table, back to back. */
+export function indexesOf(kind: (typeof namingKinds)[number], values: Uint8Array): number[] {
+  const view = new DataView(values.buffer, values.byteOffset, values.byteLength);
+  switch (kind) {
+    case HuskTable.ZONES:
+      return each(values, HuskZone.size, (at) => {
+        const zone = decodeHuskZone(view, at);
+        return [zone.ingressDefaultRule, zone.egressDefaultRule].filter((index) => index !== HUSK_RULE_NONE);
+      });
+    case HuskTable.CALLS:
+      return each(values, HuskCallList.size, (at) => {
+        const list = decodeHuskCallList(view, at);
+        return list.rules.slice(0, Math.min(list.count, HUSK_CALL_RULES_MAX)).map((rule) => rule.rule);
+      });
+    case HuskTable.INGRESS:
+    case HuskTable.EGRESS:
+      return each(values, HuskRuleList.size, (at) => {
+        const list = decodeHuskRuleList(view, at);
+        return list.rules.slice(0, Math.min(list.count, HUSK_RULES_MAX)).map((rule) => rule.rule);
+      });
+  }
+}
+
+function each(values: Uint8Array, size: number, read: (at: number) => number[]): number[] {
+  const indexes: number[] = [];
+  for (let at = 0; at + size <= values.length; at += size) indexes.push(...read(at));
+  return indexes;
+}
