@@ -93,7 +93,9 @@ export interface ApplyState {
 interface Made {
   readonly documents: readonly PolicyDocument[];
   readonly image: TableImage;
-  readonly proof: Proof | null;
+  readonly untried: readonly string[];
+  /** What was proven and how, for people. */
+  readonly proven: string;
 }
 
 /** Pause before a question for confirmation is asked again over a fresh connection. */
@@ -111,13 +113,13 @@ export class BundleApplier {
   readonly #parts: ApplyParts;
   #made: Made | null = null;
   #last: LastAssignment | null;
-  #proven = 'nothing yet';
   #waiting: { readonly assignment: Assignment; readonly envelope: Uint8Array } | null = null;
   #working: {
     readonly assignment: Assignment;
     readonly abort: AbortController;
     readonly done: Promise<void>;
   } | null = null;
+  #refusedOffer: Refusal | null = null;
   #link: TrialLink | null = null;
   #closed = false;
 
@@ -167,15 +169,20 @@ export class BundleApplier {
       if (hadTrial) this.#parts.log.warn('a trial without a mark on the disk was returned');
       return;
     }
-    if (!hadTrial && mark.bootId === bootId && this.#holds(mark)) {
-      store.confirm(mark);
-      this.#noted('bundle.confirmed', mark);
-    } else {
-      const reason: ReturnReason = mark.bootId === bootId ? 'agent-restarted' : 'device-rebooted';
-      store.endTrial(mark, { result: 'returned', reason });
-      this.#noted('bundle.returned', mark, { reason });
+    const { serial, digest } = mark;
+    const reason: ReturnReason = mark.bootId === bootId ? 'agent-restarted' : 'device-rebooted';
+    const confirmed = !hadTrial && mark.bootId === bootId && this.#holds(mark);
+    try {
+      if (confirmed) store.confirm(mark);
+      else store.endTrial(mark, { result: 'returned', reason });
+    } catch (error) {
+      // A full disk must not keep a device from starting: the mark stays, and says the same next time.
+      this.#parts.log.error({ serial, error: message(error) }, 'the end of a trial could not be stored');
     }
-    this.#last = store.record.last;
+    this.#last = confirmed
+      ? { serial, digest, result: 'confirmed' }
+      : { serial, digest, result: 'returned', reason };
+    this.#noted(confirmed ? 'bundle.confirmed' : 'bundle.returned', mark, confirmed ? {} : { reason });
   }
 
   /** Whether that very bundle is what the programs judge by. */
@@ -207,32 +214,29 @@ export class BundleApplier {
   /** Without a trial: it was confirmed before, or is the baseline. What the kernel already holds is left alone. */
   async #enforce(bundle: InForce | null, documents: readonly PolicyDocument[]): Promise<void> {
     const { kernel } = this.#parts;
-    const made = this.#compile(documents);
-    this.#made = made;
     if (bundle !== null && this.#holds(bundle)) {
+      this.#made = { ...this.#compile(documents), proven: 'adopted as it was proven before' };
       await this.follow();
-      this.#proven = 'adopted as it was proven before';
       return;
     }
-    const source = {
-      serial: bundle?.serial ?? 0,
+    // At first start both slots are empty: the baseline is the previous generation of whatever comes first.
+    if (bundle !== null && kernel.status().inForce === null) await this.#settle(null, baseline);
+    await this.#settle(bundle, documents);
+  }
+
+  async #settle(bundle: InForce | null, documents: readonly PolicyDocument[]): Promise<void> {
+    const { kernel, log } = this.#parts;
+    const made = this.#compile(documents);
+    const serial = bundle?.serial ?? 0;
+    const generation = await kernel.loadStandby({
+      serial,
       bundleDigest: bundle?.digest ?? noBundle,
       image: made.image,
-    };
-    // At first start both slots are empty: the baseline is the previous generation of whatever comes first.
-    if (bundle !== null && kernel.status().inForce === null) {
-      const image = this.#compile(baseline).image;
-      kernel.settle(await kernel.loadStandby({ serial: 0, bundleDigest: noBundle, image }));
-    }
-    const generation = await kernel.loadStandby(source);
+    });
     const proof = await kernel.prove(generation, makeTries(documents, this.#facts()));
-    this.#made = { ...made, proof };
-    this.#proven = describeProof(proof);
     kernel.settle(generation);
-    this.#parts.log.info(
-      { serial: source.serial, digest: generation.digest, proven: this.#proven },
-      'in force',
-    );
+    this.#made = { ...made, ...described(proof) };
+    log.info({ serial, digest: generation.digest, proven: this.#made.proven }, 'in force');
   }
 
   // ── the fleet speaks ────────────────────────────────────────────────────────────────────────────────
@@ -252,7 +256,7 @@ export class BundleApplier {
     let assignment: Assignment;
     try {
       assignment = verifyAssignment(envelope, this.#parts.trusted(), this.#parts.we);
-      if (this.#isBeingWorkedOn(assignment)) return;
+      if (this.#isBeingWorkedOn(assignment) || this.#isRefusedForGood(assignment)) return;
       if (!this.#parts.store.accept(assignment)) {
         this.#changed();
         return;
@@ -301,7 +305,7 @@ export class BundleApplier {
           : { serial: record.serial, digest: record.bundleDigest },
       assignment: this.#last,
       rules: this.#made === null ? [] : ruleStates(this.#made),
-      proven: this.#proven,
+      proven: this.#made?.proven ?? 'nothing yet',
       image: this.#made?.image ?? null,
       documents: this.#made?.documents ?? [],
     };
@@ -353,7 +357,7 @@ export class BundleApplier {
 
       store.beginTrial(assignment, this.#parts.bootId);
       this.#step('trial-stored');
-      await this.#try(assignment, generation, { ...made, proof }, before, signal);
+      await this.#try(assignment, generation, { ...made, ...described(proof) }, before, signal);
     } catch (error) {
       this.#endWithoutTrial(assignment, error);
     }
@@ -361,12 +365,26 @@ export class BundleApplier {
 
   async #fetch(assignment: Assignment, envelope: Uint8Array, signal: AbortSignal): Promise<VerifiedBundle> {
     this.#note({ serial: assignment.serial, digest: assignment.digest, result: 'fetching' });
-    const stored = this.#parts.store.load(assignment);
-    const bytes =
-      stored?.bundle ?? (await this.#linkOrThrow().fetchBundle(assignment.digest, assignment.bytes, signal));
+    const kept = this.#readKept(assignment);
+    if (kept !== null) return kept;
+    const bytes = await this.#linkOrThrow().fetchBundle(assignment.digest, assignment.bytes, signal);
     const bundle = verifyBundle(assignment, bytes);
     this.#parts.store.keep(assignment, { assignment: envelope, bundle: bytes });
     return bundle;
+  }
+
+  /** The bundle of an assignment that was fetched before; null: not there, or not whole any more. */
+  #readKept(assignment: Assignment): VerifiedBundle | null {
+    try {
+      const stored = this.#parts.store.load(assignment);
+      return stored === null ? null : verifyBundle(assignment, stored.bundle);
+    } catch (error) {
+      this.#parts.log.warn(
+        { serial: assignment.serial, error: message(error) },
+        'the stored bundle is fetched again',
+      );
+      return null;
+    }
   }
 
   /** From the swap to the end of the trial. Does not throw for anything that the world does. */
@@ -381,7 +399,6 @@ export class BundleApplier {
     const seconds = Math.min(Math.max(assignment.trialSeconds, limits.minimumSeconds), limits.maximumSeconds);
     const trial = kernel.beginTrial(generation, seconds);
     this.#made = made;
-    this.#proven = describeProof(made.proof);
     this.#step('swapped');
     this.#note({ serial: assignment.serial, digest: assignment.digest, result: 'trial' });
 
@@ -390,7 +407,7 @@ export class BundleApplier {
       this.#step('confirmed');
       await this.#storeUntilDone(() => store.confirm(assignment));
       this.#step('stored');
-      this.#noted('bundle.confirmed', assignment, { proven: this.#proven });
+      this.#noted('bundle.confirmed', assignment, { proven: made.proven });
     } else if (end === 'closed') {
       return;
     } else {
@@ -402,7 +419,6 @@ export class BundleApplier {
           : ({ result: 'returned', reason: end } as const);
       await this.#storeUntilDone(() => store.endTrial(assignment, outcome));
       this.#noted(`bundle.${outcome.result}`, assignment, { reason: end });
-      await this.#recallDocuments();
     }
     this.#last = store.record.last;
   }
@@ -475,7 +491,6 @@ export class BundleApplier {
     this.#changed();
   }
 
-  #refusedOffer: Refusal | null = null;
   /** The last desired state that was not even accepted; null since an assignment was. */
   get refusedOffer(): Refusal | null {
     return this.#refusedOffer;
@@ -490,25 +505,31 @@ export class BundleApplier {
     );
   }
 
+  /** The same content will be refused for the same reason; a broker says it again with each connection. */
+  #isRefusedForGood(assignment: Assignment): boolean {
+    const last = this.#last;
+    return (
+      last?.serial === assignment.serial &&
+      last.digest === assignment.digest &&
+      last.refusal?.code.startsWith('policy.') === true
+    );
+  }
+
   #compile(documents: readonly PolicyDocument[]): Made {
-    return { documents, image: compile(documents, this.#facts()), proof: null };
+    return { documents, image: compile(documents, this.#facts()), untried: [], proven: 'not proven' };
   }
 
   #facts(): DeviceFacts {
     return { ...this.#parts.facts(), ruleIndex: (id) => this.#parts.kernel.ruleIndex(id) };
   }
 
-  /** After a return the documents in force are those on the disk. */
+  /** After a return by hand the documents in force are those on the disk. */
   async #recallDocuments(): Promise<void> {
     const { confirmed } = this.#parts.store.record;
     const bundle = confirmed === null ? { documents: baseline } : this.#readConfirmed(confirmed);
     if (bundle instanceof RefusalError) return;
-    const proof = this.#made !== null && this.#made.documents === bundle.documents ? this.#made.proof : null;
-    this.#made = { ...this.#compile(bundle.documents), proof };
-    this.#proven = 'as proven before its own trial';
-    await this.#parts.kernel.follow(
-      this.#made.image.tables.filter((table) => followingKinds.includes(table.kind)),
-    );
+    this.#made = { ...this.#compile(bundle.documents), proven: 'as proven before its own trial' };
+    await this.follow();
   }
 
   /** The kernel has been told; a disk that is full now may have room in a while. */
@@ -580,15 +601,14 @@ function readPolicy(bundle: VerifiedBundle): readonly PolicyDocument[] {
   return documents;
 }
 
-function describeProof(proof: Proof | null): string {
-  if (proof === null) return 'nothing yet';
-  const untried = proof.untried.length === 0 ? '' : `, ${proof.untried.length} rules not tried`;
-  return `${proof.packets} packets by twin run, ${proof.calls} calls by canary${untried}`;
+function described({ packets, calls, untried }: Proof): Pick<Made, 'untried' | 'proven'> {
+  const rest = untried.length === 0 ? '' : `, ${untried.length} rules not tried`;
+  return { untried, proven: `${packets} packets by twin run, ${calls} calls by canary${rest}` };
 }
 
 /** What may be said of each rule: enforced only if it was seen to decide in this kernel. */
 function ruleStates(made: Made): RuleState[] {
-  const untried = new Set(made.proof?.untried ?? []);
+  const untried = new Set(made.untried);
   const seen = new Map<string, RuleState>();
   for (const rule of made.image.rules) {
     if (rule.mode === 'monitor') seen.set(rule.id, { id: rule.id, state: 'monitor' });

@@ -104,7 +104,7 @@ export class BundleStore {
    * bundle.serial-older, bundle.serial-reused, bundle.returned-before. False: it is in force already.
    */
   accept(assignment: InForce): boolean {
-    const { highest, confirmed, last } = this.#record;
+    const { highest, confirmed, trial, last } = this.#record;
     const { serial, digest } = assignment;
     if (highest !== null && serial < highest.serial) {
       throw new RefusalError('bundle.serial-older', `serial ${serial}, accepted ${highest.serial} before`);
@@ -116,6 +116,9 @@ export class BundleStore {
       );
     }
     if (confirmed?.serial === serial) return false;
+    // A mark that is still there is of a trial that an earlier start found and a full disk let nobody end.
+    if (trial?.serial === serial)
+      throw new RefusalError('bundle.returned-before', `serial ${serial}: its trial was cut short`);
     if (last?.serial === serial && last.result === 'returned') {
       throw new RefusalError(
         'bundle.returned-before',
