@@ -120,6 +120,8 @@ export class BundleApplier {
     readonly done: Promise<void>;
   } | null = null;
   #refusedOffer: Refusal | null = null;
+  /** Refused for its content; not kept on disk, since a newer agent may understand it. */
+  #refusedForGood: InForce | null = null;
   #link: TrialLink | null = null;
   #closed = false;
 
@@ -466,6 +468,7 @@ export class BundleApplier {
     }
     const refusal: Refusal =
       error instanceof RefusalError ? error : { code: 'kernel.load', detail: message(error) };
+    if (refusal.code.startsWith('policy.')) this.#refusedForGood = { serial, digest };
     log.warn({ serial, code: refusal.code, detail: refusal.detail }, 'bundle refused');
     this.#noted('bundle.refused', assignment, { code: refusal.code, detail: refusal.detail });
     this.#note({
@@ -505,14 +508,10 @@ export class BundleApplier {
     );
   }
 
-  /** The same content will be refused for the same reason; a broker says it again with each connection. */
+  /** The same content would be refused for the same reason; a broker says it again with each connection. */
   #isRefusedForGood(assignment: Assignment): boolean {
-    const last = this.#last;
-    return (
-      last?.serial === assignment.serial &&
-      last.digest === assignment.digest &&
-      last.refusal?.code.startsWith('policy.') === true
-    );
+    const refused = this.#refusedForGood;
+    return refused?.serial === assignment.serial && refused.digest === assignment.digest;
   }
 
   #compile(documents: readonly PolicyDocument[]): Made {
