@@ -1,0 +1,166 @@
+// The device's own configuration: a JSON file that comes with the image, under nobody's control but its owner's.
+//
+// Every fault is reported at once with its path in the file; a field that is not known is a fault, since a
+// misspelt limit that is silently ignored protects nobody. What the fleet may decide is not in here.
+
+import { z } from 'zod';
+import { FileError, type Files } from './os/files.ts';
+import { logLevels } from './os/log.ts';
+
+export interface Config {
+  /** Identity, bundles, serials, spool: survives reboots. */
+  readonly stateDirectory: string;
+  /** Control socket: gone after a reboot. */
+  readonly runDirectory: string;
+  /** A mounted bpf file system; pins are in husk/ below it. */
+  readonly bpffs: string;
+  /** Interfaces that packet programs are attached to, by name or glob; those of a policy's zones must be among them. */
+  readonly interfaces: readonly string[];
+  readonly xdpMode: 'native' | 'generic';
+  /** Hardening rules name cgroups below this cgroup v2 directory; without it they cannot be enforced. */
+  readonly hardening: { readonly cgroup: string } | null;
+  /** What a bundle's own trial length is clamped to. */
+  readonly trial: { readonly minimumSeconds: number; readonly maximumSeconds: number };
+  readonly spool: { readonly bytesMax: number };
+  readonly events: {
+    /** Per CPU; packet events beyond are counted as suppressed. */
+    readonly packetPerSecond: number;
+  };
+  readonly link: {
+    readonly keepaliveSeconds: number;
+    /** Pauses between tries to connect lie between these, with full jitter. */
+    readonly reconnectSeconds: { readonly minimum: number; readonly maximum: number };
+  };
+  readonly clock: {
+    /** Set the system clock forward when it stands before a time that has certainly passed. Needs root. */
+    readonly step: boolean;
+  };
+  /** Overrides what the firmware says. */
+  readonly hardwareId: string | null;
+  /** How to enroll: a `husk-join:` line, or the path of a file that holds one. */
+  readonly join: string | null;
+  readonly log: { readonly level: (typeof logLevels)[number] };
+}
+
+export const configPath = '/etc/husk/agent.json';
+const configBytesMax = 64 * 1024;
+
+/** A file that cannot be used, with every reason for it. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly faults: readonly string[];
+  constructor(path: string, faults: readonly string[]) {
+    super(`${path}:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+    this.faults = faults;
+  }
+}
+
+const absolutePath = z
+  .string()
+  .max(512)
+  .regex(/^\//, 'must be an absolute path')
+  .refine((path) => !path.split('/').includes('..'), 'must not contain ..')
+  .refine((path) => !path.includes('\0'), 'must not contain NUL');
+/** IFNAMSIZ is 16 with its NUL; `*` and `?` make a glob. */
+const interfaceName = z
+  .string()
+  .regex(/^[^\s/]{1,15}$/, 'must be an interface name or glob of at most 15 characters');
+const seconds = (least: number, most: number) => z.int().min(least).max(most);
+
+const configSchema = z
+  .strictObject({
+    stateDirectory: absolutePath.default('/var/lib/husk'),
+    runDirectory: absolutePath.default('/run/husk'),
+    bpffs: absolutePath.default('/sys/fs/bpf'),
+    interfaces: z.array(interfaceName).max(64).default([]),
+    xdpMode: z.enum(['native', 'generic']).default('native'),
+    hardening: z.strictObject({ cgroup: absolutePath }).nullable().default(null),
+    trial: z
+      .strictObject({
+        // Below 30 s a slow cellular link cannot come back; a lab may go down to 2.
+        minimumSeconds: seconds(2, 1800).default(30),
+        maximumSeconds: seconds(2, 1800).default(1800),
+      })
+      .prefault({})
+      .refine(
+        (trial) => trial.minimumSeconds <= trial.maximumSeconds,
+        'minimumSeconds is above maximumSeconds',
+      ),
+    spool: z
+      .strictObject({
+        bytesMax: z
+          .int()
+          .min(64 * 1024)
+          .max(1024 ** 3)
+          .default(8 * 1024 ** 2),
+      })
+      .prefault({}),
+    events: z.strictObject({ packetPerSecond: z.int().min(0).max(1_000_000).default(1000) }).prefault({}),
+    link: z
+      .strictObject({
+        keepaliveSeconds: seconds(2, 3600).default(60),
+        reconnectSeconds: z
+          .strictObject({
+            minimum: z.number().min(0.05).max(3600).default(1),
+            maximum: z.number().min(0.05).max(3600).default(300),
+          })
+          .prefault({})
+          .refine((pause) => pause.minimum <= pause.maximum, 'minimum is above maximum'),
+      })
+      .prefault({}),
+    clock: z.strictObject({ step: z.boolean().default(false) }).prefault({}),
+    hardwareId: z
+      .string()
+      .regex(/^[\x21-\x7e]{4,128}$/, 'must be 4 to 128 printable characters without spaces')
+      .nullable()
+      .default(null),
+    join: z
+      .string()
+      .max(4096)
+      .refine(
+        (join) => join.startsWith('husk-join:') || join.startsWith('/'),
+        'must begin with husk-join: or /',
+      )
+      .nullable()
+      .default(null),
+    log: z.strictObject({ level: z.enum(logLevels).default('info') }).prefault({}),
+  })
+  .describe('husk-agent configuration');
+
+/** Reads and checks a file; throws ConfigError. Without a file at the default path, the defaults hold. */
+export function readConfig(files: Files, path: string | undefined): Config {
+  const from = path ?? configPath;
+  let bytes: Uint8Array | null;
+  try {
+    bytes = files.readBounded(from, configBytesMax);
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error;
+    throw new ConfigError(from, [error.message]);
+  }
+  if (bytes === null) {
+    if (path !== undefined) throw new ConfigError(from, ['there is no such file']);
+    return parseConfig({}, from);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new ConfigError(from, [`not JSON: ${(error as Error).message}`]);
+  }
+  return parseConfig(value, from);
+}
+
+export function parseConfig(value: unknown, from: string): Config {
+  const result = configSchema.safeParse(value);
+  if (result.success) return result.data;
+  throw new ConfigError(
+    from,
+    result.error.issues.flatMap((issue) => {
+      const at = issue.path.map(String).join('.');
+      if (issue.code === 'unrecognized_keys') {
+        return issue.keys.map((key) => `${at === '' ? '' : `${at}.`}${key}: there is no such field`);
+      }
+      return [`${at === '' ? '(whole file)' : at}: ${issue.message}`];
+    }),
+  );
+}
