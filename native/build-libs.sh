@@ -11,7 +11,7 @@
 # Usage: native/build-libs.sh CACHE
 # After:  CACHE/libs -> CACHE/libs-<hash of this script and the source versions>, which holds
 #           include/  libbpf's, libelf's and zlib's headers
-#           uapi/     the kernel's user headers from the same tree; Debian 12's own (6.1) lack TCX
+#           uapi/     linux/bpf.h and btf.h of the same tree; Debian 12's own (6.1) lack TCX
 #           lib/      libbpf.a libelf.a libz.a
 #           VERSIONS  what was built from what
 # A tree that stands is used as it is, without network; a new one is built beside and moved in whole.
@@ -116,7 +116,10 @@ build_libbpf() {
         EXTRA_CFLAGS="$CFLAGS_PIC -I$OUT/include" "$WORK/libbpf/libbpf.a"
     make -C "$source" OUTPUT="$WORK/libbpf/" DESTDIR="$OUT" prefix= install_headers
     install -D -m 644 -t "$OUT/lib" "$WORK/libbpf/libbpf.a"
-    cp -r "$WORK/linux-source-6.12/tools/include/uapi" "$OUT/uapi"
+    # These alone: the rest of the tree's user headers are for building the kernel's tools, and clash with
+    # the machine's own.
+    install -D -m 644 -t "$OUT/uapi/linux" \
+        "$WORK/linux-source-6.12/tools/include/uapi/linux/"{bpf,bpf_common,btf}.h
 }
 
 if [[ -f $CACHE/libs/SCRIPT && $(<"$CACHE/libs/SCRIPT") == "$SCRIPT_HASH" ]]; then
@@ -165,3 +168,4 @@ if [[ ! -d $CACHE/$name ]]; then
 fi
 ln -sfn "$name" "$CACHE/libs.new"
 mv -T "$CACHE/libs.new" "$CACHE/libs"
+find "$CACHE" -maxdepth 1 -type d -name 'libs-*' ! -name "$name" ! -path "$WORK" -exec rm -rf {} +

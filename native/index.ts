@@ -134,7 +134,14 @@ export interface Ring {
 
 /** One operation for a canary child to try, all in an empty network namespace so that nothing leaves. */
 export type CanaryCall =
-  | { readonly call: 'connect' | 'sendto' | 'bind'; readonly family: 4 | 6; readonly type: number; readonly protocol: number; readonly address: Uint8Array; readonly port: number }
+  | {
+      readonly call: 'connect' | 'sendto' | 'bind';
+      readonly family: 4 | 6;
+      readonly type: number;
+      readonly protocol: number;
+      readonly address: Uint8Array;
+      readonly port: number;
+    }
   | { readonly call: 'socket'; readonly family: number; readonly type: number; readonly protocol: number };
 
 export interface Addon {
@@ -162,7 +169,9 @@ export interface Addon {
   /** Writes all entries: keys and values packed back to back. On a thread; falls back to one by one where the kernel has no batch. */
   writeAll(map: MapHandle, keys: Uint8Array, values: Uint8Array): Promise<void>;
   /** Reads all entries, in the kernel's order. On a thread. Per-CPU values as in `lookup`. */
-  readAll(map: MapHandle): Promise<{ readonly keys: Uint8Array; readonly values: Uint8Array; readonly count: number }>;
+  readAll(
+    map: MapHandle,
+  ): Promise<{ readonly keys: Uint8Array; readonly values: Uint8Array; readonly count: number }>;
   /** Makes a map read-only for user space, for good. */
   freeze(map: MapHandle): void;
 
@@ -172,7 +181,13 @@ export interface Addon {
   attachXdp(program: ProgramHandle, ifindex: number, mode: 'native' | 'generic'): LinkHandle;
   attachTcx(program: ProgramHandle, ifindex: number, direction: 'ingress' | 'egress'): LinkHandle;
   /** clsact and cls_bpf direct action, for kernels without TCX; held by the interface, not by a link. */
-  attachClsact(program: ProgramHandle, ifindex: number, direction: 'ingress' | 'egress', handle: number, priority: number): void;
+  attachClsact(
+    program: ProgramHandle,
+    ifindex: number,
+    direction: 'ingress' | 'egress',
+    handle: number,
+    priority: number,
+  ): void;
   /** The id of the program attached so, or 0. */
   queryClsact(ifindex: number, direction: 'ingress' | 'egress', handle: number, priority: number): number;
   detachClsact(ifindex: number, direction: 'ingress' | 'egress', handle: number, priority: number): void;
@@ -186,7 +201,11 @@ export interface Addon {
   openPinnedProgram(path: string): ProgramHandle;
   openPinnedLink(path: string): LinkHandle;
 
-  testRun(program: ProgramHandle, packet: Uint8Array, options?: { readonly repeat?: number; readonly ifindex?: number }): TestRun;
+  testRun(
+    program: ProgramHandle,
+    packet: Uint8Array,
+    options?: { readonly repeat?: number; readonly ifindex?: number },
+  ): TestRun;
 
   /** Starts the thread; `onBatch` runs on the main thread. */
   openRing(maps: readonly MapHandle[], options: RingOptions, onBatch: (batch: Uint8Array) => void): Ring;
@@ -205,7 +224,23 @@ export interface Addon {
   mountBpffs(path: string): void;
   /** CLOCK_BOOTTIME, nanoseconds. */
   bootNs(): bigint;
+  /** Every interface of this network namespace, with or without addresses (getifaddrs; /sys/class/net may be another namespace's). */
+  interfaces(): readonly NetworkInterface[];
   possibleCpus(): number;
+}
+
+export interface NetworkInterface {
+  readonly name: string;
+  /** 0: gone while we looked. */
+  readonly index: number;
+  /** IFF_UP. */
+  readonly up: boolean;
+  /** ARPHRD_ number of <linux/if_arp.h>: 1 Ethernet, 772 loopback, 65534 none (tun). */
+  readonly hardwareType: number;
+  /** Six bytes as `02:00:00:00:00:01`, or '' where it has none. */
+  readonly mac: string;
+  /** Addresses with prefix length, as in `192.0.2.1/24`. */
+  readonly addresses: readonly string[];
 }
 
 /** Words in memory shared with the kernel. Unmapped on close; use after close throws. */
