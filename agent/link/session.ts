@@ -264,7 +264,8 @@ export class Session {
     }
     const alone = this.#poison.isSuspect(key);
     await this.#takePlace(payload.length, alone);
-    if (this.#up !== up) {
+    // It may have ended while we waited: then nothing was sent, and nobody is to be suspected of the end.
+    if (this.#up !== up || !up.connection.open) {
       this.#leavePlace(alone);
       throw new LinkError('down', 'the connection ended');
     }
