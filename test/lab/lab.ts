@@ -66,6 +66,11 @@ export class Lab {
     }
   }
 
+  /** A signal or close() has begun to take it down. */
+  get closing(): boolean {
+    return this.#undo.closing;
+  }
+
   /** Joins what is to be undone with the lab's end. */
   onClose(what: string, undo: () => void | Promise<void>): void {
     this.#undo.add(what, undo);
@@ -120,7 +125,7 @@ export class Lab {
     return path;
   }
 
-  /** A cgroup of this lab, as in `device` or `device/daemon`; made with its parents. */
+  /** A cgroup of this lab, as in `device/daemon`; made with its parents. */
   cgroupBelow(path: string): string {
     const full = join(this.cgroup, path);
     mkdirSync(full, { recursive: true });

@@ -42,12 +42,23 @@ export class Namespace {
     return { bytes: Number(line[1]), packets: Number(line[2]) };
   }
 
-  /** Packets that came past every hook before the IP layers: `InReceives` of both families. */
+  /** Packets that came past every hook before the IP layer, both families. */
   ipReceived(): number {
+    return this.#ip('InReceives', 'Ip6InReceives');
+  }
+
+  /** Packets that were sent on towards somebody else, both families. Nothing of the namespace's own is in it. */
+  ipForwarded(): number {
+    return this.#ip('ForwDatagrams', 'Ip6OutForwDatagrams');
+  }
+
+  /** Counters of /proc/net/snmp (a row of names, a row of values) and /proc/net/snmp6 (a name a line). */
+  #ip(name: string, name6: string): number {
     const rows = this.run('cat', ['/proc/net/snmp']).split('\n');
     const [names = '', values = ''] = rows.filter((row) => row.startsWith('Ip: '));
-    const at = names.split(' ').indexOf('InReceives');
-    const six = /^Ip6InReceives\s+(\d+)/m.exec(this.run('cat', ['/proc/net/snmp6']));
-    return Number(values.split(' ')[at] ?? 0) + Number(six?.[1] ?? 0);
+    const four = values.split(' ')[names.split(' ').indexOf(name)];
+    const six = new RegExp(`^${name6}\\s+(\\d+)`, 'm').exec(this.run('cat', ['/proc/net/snmp6']))?.[1];
+    if (four === undefined || six === undefined) throw new Error(`the kernel does not count ${name}`);
+    return Number(four) + Number(six);
   }
 }

@@ -1,6 +1,6 @@
 // The machine as a lab uses it: programs run to their end, the table of mounts, folders that may hold mounts.
 
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 export interface RunOptions {
@@ -26,6 +26,32 @@ export function run(
     const said = String((error as { stderr?: unknown }).stderr ?? '').trim();
     throw new Error(`${program} ${args.join(' ')}: ${said || String(error)}`, { cause: error });
   }
+}
+
+export interface Answer {
+  readonly code: number;
+  readonly out: string;
+  /** What it wrote to stderr. */
+  readonly complaint: string;
+}
+
+/** Runs a program without holding up this one; a failure is an answer too. */
+export function ask(
+  program: string,
+  args: readonly string[],
+  { env, timeoutMs = 60_000 }: RunOptions = {},
+): Promise<Answer> {
+  const options = { env: { ...process.env, ...env }, timeout: timeoutMs, maxBuffer: 64 << 20 };
+  return new Promise((resolve, reject) => {
+    execFile(program, [...args], options, (error, out, complaint) => {
+      if (error !== null && typeof error.code !== 'number') {
+        const why = error.killed === true ? `not done in ${timeoutMs} ms` : error.message;
+        reject(new Error(`${program} ${args.join(' ')}: ${why} ${complaint}`, { cause: error }));
+        return;
+      }
+      resolve({ code: Number(error?.code ?? 0), out, complaint });
+    });
+  });
 }
 
 /** Every mount point at or below a folder, deepest first. */

@@ -47,12 +47,17 @@ function replayArguments({ interface: name, loop = 1, packetsPerSecond }: Sendin
   return ['--preload-pcap', `--intf1=${name}`, `--loop=${loop}`, speed, file];
 }
 
-/** A program that counts the datagrams that reach one UDP port, both families. */
+/**
+ * A program that counts the datagrams that reach one UDP port, both families. What the kernel dropped because
+ * the program was slow to read has reached the port as well, and counts.
+ */
 export class Listener {
   readonly #program: Program;
+  readonly #options: { readonly namespace: Namespace; readonly port: number };
 
-  private constructor(program: Program) {
+  private constructor(program: Program, options: { namespace: Namespace; port: number }) {
     this.#program = program;
+    this.#options = options;
   }
 
   static async open(lab: Lab, options: { namespace: Namespace; port: number }): Promise<Listener> {
@@ -63,12 +68,12 @@ export class Listener {
       socket.bind(${options.port}, '::', () => setInterval(() => {
         if (count !== told) console.log('count ' + (told = count));
       }, 20));`;
-    const program = lab.start(`listener-${options.port}`, {
+    const program = lab.start(`listener-${options.namespace.name}-${options.port}`, {
       argv: [process.execPath, '-e', script],
       namespace: options.namespace,
     });
     await program.line(/^count /, 10_000);
-    return new Listener(program);
+    return new Listener(program, options);
   }
 
   /** Datagrams so far, once none has come for a tenth of a second. */
@@ -77,7 +82,7 @@ export class Listener {
     let since = performance.now();
     await waitFor(
       () => {
-        const now = this.#last();
+        const now = this.#read() + this.#droppedUnread();
         if (now !== last) since = performance.now();
         last = now;
         return performance.now() - since > 100;
@@ -87,7 +92,16 @@ export class Listener {
     return last;
   }
 
-  #last(): number {
+  /** The column `drops` of /proc/net/udp6, which stands last. */
+  #droppedUnread(): number {
+    const { namespace, port } = this.#options;
+    const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+    const rows = namespace.run('cat', ['/proc/net/udp6']).split('\n');
+    const row = rows.map((one) => one.trim().split(/\s+/)).find((one) => one[1]?.endsWith(local));
+    return Number(row?.at(-1) ?? 0);
+  }
+
+  #read(): number {
     const lines = this.#program.output().trimEnd().split('\n');
     return Number(/^count (\d+)$/.exec(lines.at(-1) ?? '')?.[1] ?? 0);
   }

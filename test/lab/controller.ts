@@ -1,0 +1,162 @@
+// A controller of a lab: dist/husk with a data folder of its own, serving in a namespace, asked through its
+// command line like an operator would.
+
+import { join } from 'node:path';
+import type { HuskEvent, SpooledEvent } from '../../agent/contract/event.ts';
+import type { Reported } from '../../agent/contract/state.ts';
+import { husk } from './executables.ts';
+import type { Lab } from './lab.ts';
+import type { Namespace } from './namespace.ts';
+import type { Program } from './program.ts';
+import { type Answer, ask } from './system.ts';
+
+export interface ControllerOptions {
+  readonly namespace: Namespace;
+  /** Where devices reach it. */
+  readonly address: string;
+  readonly tenant?: string;
+  /** Of `husk serve`, after the usual ones. */
+  readonly serveArguments?: readonly string[];
+}
+
+export interface DeviceRow {
+  readonly device: string;
+  readonly state: string;
+  readonly reported: Reported | null;
+}
+
+export interface Publication {
+  /** Policy files, given to the command as they are. */
+  readonly files: readonly string[];
+  readonly trialSeconds?: number;
+  /** Wait until every device has said what became of it. */
+  readonly wait?: boolean;
+}
+
+export class Controller {
+  readonly data: string;
+  readonly tenant: string;
+  readonly address: string;
+  readonly #lab: Lab;
+  readonly #options: ControllerOptions;
+  #program: Program | null = null;
+
+  private constructor(lab: Lab, options: ControllerOptions, data: string) {
+    this.#lab = lab;
+    this.#options = options;
+    this.data = data;
+    this.tenant = options.tenant ?? 'demo';
+    this.address = options.address;
+  }
+
+  static async start(lab: Lab, options: ControllerOptions): Promise<Controller> {
+    const controller = new Controller(lab, options, join(lab.folder('controller'), 'data'));
+    const { data, tenant, address } = controller;
+    await controller.#must(['init', data, '--tenant', tenant, '--name', address]);
+    await controller.serve();
+    return controller;
+  }
+
+  get program(): Program {
+    if (this.#program === null) throw new Error('the controller is not serving');
+    return this.#program;
+  }
+
+  async serve(): Promise<void> {
+    const ports = ['--port', String(portsServed.broker), '--enroll-port', String(portsServed.enroll)];
+    this.#program = this.#lab.start('controller', {
+      argv: [
+        husk,
+        ...['serve', '--data', this.data, '--listen', this.address, ...ports],
+        ...(this.#options.serveArguments ?? []),
+      ],
+      namespace: this.#options.namespace,
+    });
+    await this.#program.line(/listening|serving|ready/i, 30_000);
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    await this.#program?.stop(signal);
+    this.#program = null;
+  }
+
+  /** Any command; `--data` is added. A failure is an answer too. */
+  cli(args: readonly string[], timeoutMs = 120_000): Promise<Answer> {
+    return ask(husk, [...args, '--data', this.data], { timeoutMs });
+  }
+
+  /** A one-time token as the line a device joins with. */
+  async join(): Promise<string> {
+    const out = await this.#json(['token', 'create']);
+    const join = (out as { join?: unknown }).join;
+    if (typeof join !== 'string') throw new Error(`no join line in ${JSON.stringify(out)}`);
+    return join;
+  }
+
+  async devices(): Promise<DeviceRow[]> {
+    return (await this.#json(['device', 'list'])) as DeviceRow[];
+  }
+
+  async device(id: string): Promise<DeviceRow> {
+    return (await this.#json(['device', 'show', id])) as DeviceRow;
+  }
+
+  /** Publishes to all devices; returns what the command says. */
+  publish({ files, trialSeconds, wait = false }: Publication): Promise<Answer> {
+    const trial = trialSeconds === undefined ? [] : ['--trial', String(trialSeconds)];
+    return this.cli([
+      'policy',
+      'publish',
+      ...files,
+      '--all',
+      ...trial,
+      ...(wait ? ['--wait'] : []),
+      '--json',
+    ]);
+  }
+
+  async query(device: string, view: string, args: readonly string[] = []): Promise<unknown> {
+    return await this.#json(['query', device, view, ...args]);
+  }
+
+  async events(device: string): Promise<SpooledEvent[]> {
+    return (await this.#json(['events', '--device', device])) as SpooledEvent[];
+  }
+
+  async eventsOf<Kind extends HuskEvent['kind']>(
+    device: string,
+    kind: Kind,
+  ): Promise<Extract<HuskEvent, { kind: Kind }>[]> {
+    const all = (await this.events(device)).map((row) => row.event);
+    return all.filter((event): event is Extract<HuskEvent, { kind: Kind }> => event.kind === kind);
+  }
+
+  /** For a person with a terminal: everything devices publish, by a certificate that may read it. */
+  watchCommand(from: Namespace): string {
+    const tls = ['--cafile', 'authority.pem', '--cert', 'service.pem', '--key', 'service.key'];
+    const files = tls.map((word) => (word.startsWith('--') ? word : join(this.data, word)));
+    const broker = [
+      '-h',
+      this.address,
+      '-p',
+      String(portsServed.broker),
+      '-t',
+      `'husk/${this.tenant}/d/+/up/#'`,
+      '-v',
+    ];
+    return ['nsenter', `--net=${from.path}`, 'mosquitto_sub', ...files, ...broker].join(' ');
+  }
+
+  async #json(args: readonly string[]): Promise<unknown> {
+    return JSON.parse(await this.#must([...args, '--json', '--data', this.data]));
+  }
+
+  async #must(args: readonly string[]): Promise<string> {
+    const { code, out, complaint } = await ask(husk, args);
+    if (code !== 0)
+      throw new Error(`husk ${args.join(' ')}: exit ${code}: ${complaint.trim() || out.trim()}`);
+    return out;
+  }
+}
+
+const portsServed = { broker: 8883, enroll: 8884 } as const;
