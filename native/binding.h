@@ -153,5 +153,6 @@ bool binding_link_define(napi_env env, napi_value addon);
 bool binding_ring_define(napi_env env, napi_value addon);
 bool binding_canary_define(napi_env env, napi_value addon);
 bool binding_system_define(napi_env env, napi_value addon);
+bool binding_netif_define(napi_env env, napi_value addon);
 
 #endif
