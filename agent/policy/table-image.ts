@@ -56,3 +56,6 @@ export interface DeviceFacts {
   /** The dense counter index of a stable rule id. Called once for each rule, in document order. */
   ruleIndex(id: string): number;
 }
+
+/** Notes a rule that is being compiled and gives its counter's index. */
+export type AddRule = (rule: Omit<CompiledRule, 'index'>) => number;

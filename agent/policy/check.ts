@@ -1,0 +1,175 @@
+// What the documents of a bundle mean together: every fault at once.
+//
+// Shape was judged before (parse.ts). Here values are read (addresses, ports), names are resolved, and
+// rules are compared with those before them. This file holds what goes across documents; the two kinds
+// of policy have a file each. The order of work is: each document for itself, then all of them together.
+
+import { HUSK_RULE_ID_BYTES } from '../../bpf/abi/layout.gen.ts';
+import type { AddressSet, PolicyDocument } from '../contract/policy.ts';
+import { checkHardeningPolicy } from './check-hardening.ts';
+import { checkPacketPolicy } from './check-packet.ts';
+import { type Checking, checkEntries } from './checking.ts';
+import { type Fault, FaultList, type Path } from './faults.ts';
+import { globsOverlap } from './globs.ts';
+import { callDefaultId, callNames, directions, ruleId, zoneDefaultId } from './ids.ts';
+import { SetResolver } from './sets.ts';
+
+/** `isWhole: false`: some documents of the bundle could not be read, and names that do not resolve may be theirs. */
+export function checkDocuments(
+  documents: readonly PolicyDocument[],
+  { isWhole = true } = {},
+): readonly Fault[] {
+  const faults = new FaultList();
+  const sets = new SetResolver(documents);
+  const names = documents.flatMap((one) => (one.kind === 'AddressSet' ? [one.metadata.name] : []));
+  const addressSets = isWhole ? new Set(names) : null;
+  const checkings = documents.map((document, index): Checking => {
+    const fault: Checking['fault'] = (path, message, { severity = 'error', what = 'value' } = {}) =>
+      faults.addAt({ document, index, path, what }, message, severity);
+    return { sets, addressSets, fault };
+  });
+  const each = (visit: (document: PolicyDocument, checking: Checking) => void) =>
+    documents.forEach((document, index) => {
+      const checking = checkings[index];
+      if (checking !== undefined) visit(document, checking);
+    });
+  each(checkOne);
+  checkNames(each);
+  checkRuleIds(each);
+  checkInterfaces(each);
+  checkUnparseable(each);
+  return faults.all();
+}
+
+type Each = (visit: (document: PolicyDocument, checking: Checking) => void) => void;
+
+function checkOne(document: PolicyDocument, checking: Checking): void {
+  switch (document.kind) {
+    case 'PacketPolicy':
+      checkPacketPolicy(document, checking);
+      break;
+    case 'HardeningPolicy':
+      checkHardeningPolicy(document, checking);
+      break;
+    case 'AddressSet':
+      checkAddressSet(document, checking);
+  }
+}
+
+function checkAddressSet({ spec }: AddressSet, { fault }: Checking): void {
+  if (spec.file !== undefined && spec.addresses !== undefined) {
+    fault(['spec', 'file'], 'stands beside addresses; one of the two has to go', { what: 'key' });
+  } else if (spec.file !== undefined) {
+    const message = 'was not read in; a device takes only addresses that are written out';
+    fault(['spec', 'file'], message, { what: 'key' });
+  } else if (spec.addresses === undefined) {
+    fault(['spec'], 'has neither addresses nor file');
+  }
+  checkEntries(spec.addresses ?? [], ['spec', 'addresses'], fault);
+}
+
+function checkNames(each: Each): void {
+  const seen = new Set<string>();
+  each(({ kind, metadata }, { fault }) => {
+    const key = `${kind} ${metadata.name}`;
+    if (seen.has(key)) fault(['metadata', 'name'], `there is another ${kind} "${metadata.name}"`);
+    seen.add(key);
+  });
+}
+
+/** Counters and reports go by these ids, so that they have to be unique over the bundle and fit their place. */
+function checkRuleIds(each: Each): void {
+  const seen = new Set<string>();
+  const text = new TextEncoder();
+  each((document, { fault }) => {
+    for (const { id, path, local } of idsOf(document)) {
+      const bytes = text.encode(id).length;
+      if (bytes >= HUSK_RULE_ID_BYTES) {
+        fault(
+          path,
+          `"${id}" is ${bytes} bytes long, and a rule's full name may have ${HUSK_RULE_ID_BYTES - 1}`,
+        );
+      }
+      if (seen.has(id)) fault(path, `there is another rule "${local}" that is counted as "${id}"`);
+      seen.add(id);
+    }
+  });
+}
+
+interface IdAt {
+  readonly id: string;
+  readonly local: string;
+  readonly path: Path;
+}
+
+function idsOf(document: PolicyDocument): readonly IdAt[] {
+  if (document.kind === 'AddressSet') return [];
+  if (document.kind === 'HardeningPolicy') {
+    const { rules, default: defaults } = document.spec;
+    const ofRules = rules.map((rule, index) => ({
+      id: ruleId(document, rule),
+      local: rule.id,
+      path: ['spec', 'rules', index, 'id'],
+    }));
+    const ofDefaults = callNames.flatMap((call) =>
+      defaults?.[call] === undefined
+        ? []
+        : [{ id: callDefaultId(document, call), local: `default-${call}`, path: ['spec', 'default', call] }],
+    );
+    return [...ofDefaults, ...ofRules];
+  }
+  const zonesSeen = new Set<string>();
+  return directions.flatMap((direction) =>
+    document.spec[direction].flatMap((zone, index) => {
+      const path = ['spec', direction, index];
+      const rules = zone.rules.map((rule, at) => ({
+        id: ruleId(document, rule),
+        local: rule.id,
+        path: [...path, 'rules', at, 'id'],
+      }));
+      // A zone that is listed twice is a fault of its own.
+      const id = zoneDefaultId(document, zone.zone, direction);
+      if (zonesSeen.has(id)) return rules;
+      zonesSeen.add(id);
+      return [...rules, { id, local: `default of ${zone.zone}`, path: [...path, 'zone'] }];
+    }),
+  );
+}
+
+/** An interface is in one zone at the most, over all policies that are not off. */
+function checkInterfaces(each: Each): void {
+  const seen: { readonly glob: string; readonly zone: string }[] = [];
+  each((document, { fault }) => {
+    if (document.kind !== 'PacketPolicy' || document.spec.mode === 'off') return;
+    for (const [name, { interfaces }] of Object.entries(document.spec.zones)) {
+      const zone = `${document.metadata.name}/${name}`;
+      interfaces.forEach((glob, index) => {
+        const other = seen.find((one) => one.zone !== zone && globsOverlap(one.glob, glob));
+        if (other !== undefined) {
+          const both =
+            other.glob === glob ? `"${glob}"` : `an interface can be both "${glob}" and "${other.glob}" and`;
+          fault(['spec', 'zones', name, 'interfaces', index], `${both} would also be in zone ${other.zone}`);
+        }
+        seen.push({ glob, zone });
+      });
+    }
+  });
+}
+
+/** There is one verdict a device for packets that cannot be read: policies must not contradict each other. */
+function checkUnparseable(each: Each): void {
+  let first: { readonly verdict: string; readonly name: string } | null = null;
+  each((document, { fault }) => {
+    if (document.kind !== 'PacketPolicy' || document.spec.mode === 'off') return;
+    const { mode, unparseable = 'drop' } = document.spec;
+    const verdict = mode === 'enforce' ? unparseable : 'allow';
+    first ??= { verdict, name: document.metadata.name };
+    if (first.verdict === verdict) return;
+    const why = mode === 'enforce' ? '' : ', since its mode is monitor';
+    const path = document.spec.unparseable === undefined ? ['spec', 'mode'] : ['spec', 'unparseable'];
+    fault(
+      path,
+      `comes to ${verdict}${why}, but ${first.name} says ${first.verdict}; a device has one verdict for packets that cannot be read`,
+    );
+  });
+}

@@ -1,0 +1,45 @@
+// What the checks of the several kinds of document have in common: where faults go, and values of both.
+
+import type { PortMatch } from '../contract/policy.ts';
+import type { Fault, Path } from './faults.ts';
+import { portRanges } from './ports.ts';
+import { rangesFrom } from './ranges.ts';
+import type { SetResolver } from './sets.ts';
+
+/** What a check of one document is given. */
+export interface Checking {
+  readonly sets: SetResolver;
+  /** Names of the AddressSet documents; null where they are not all at hand. */
+  readonly addressSets: ReadonlySet<string> | null;
+  /** Adds a fault of this document. */
+  fault(path: Path, message: string, options?: FaultOptions): void;
+}
+
+export interface FaultOptions {
+  readonly severity?: Fault['severity'];
+  readonly what?: 'key' | 'value';
+}
+
+/** Each entry that is no address, prefix or range. */
+export function checkEntries(entries: readonly string[], path: Path, fault: Checking['fault']): void {
+  rangesFrom(entries, (index, message) => fault([...path, index], `"${entries[index]}" ${message}`));
+}
+
+/** An entry that does not stand in a list. */
+export function checkEntry(entry: string, path: Path, fault: Checking['fault']): void {
+  checkEntries([entry], path, (_, message) => fault(path, message));
+}
+
+/** A reference to an AddressSet document. */
+export function checkAddressSetName(name: string, path: Path, { addressSets, fault }: Checking): void {
+  if (addressSets?.has(name) === false) fault(path, `there is no AddressSet "${name}" in the bundle`);
+}
+
+/** Ports of packets and of calls alike. */
+export function checkPorts(match: PortMatch | undefined, path: Path, fault: Checking['fault']): void {
+  if (match === undefined) return;
+  portRanges(match, (index, message) => {
+    const entry = index === null || !Array.isArray(match) ? match : match[index];
+    fault(index === null ? path : [...path, index], `"${entry}" ${message}`);
+  });
+}

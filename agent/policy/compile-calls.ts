@@ -1,0 +1,194 @@
+// HardeningPolicy documents to the tables that judge system calls.
+
+import {
+  encodeHuskCallList,
+  HUSK_CALL_BIND,
+  HUSK_CALL_CONNECT,
+  HUSK_CALL_RULES_MAX,
+  HUSK_CALL_SOCKET,
+  HUSK_CGROUPS_MAX,
+  HUSK_FAMILY_IPV4,
+  HUSK_FAMILY_IPV6,
+  HUSK_MATCH_PORTS,
+  HUSK_MATCH_PROTOCOL,
+  HUSK_NOT_TO,
+  HUSK_SUBJECTS_MAX,
+  HuskCallList,
+  type HuskCallRule,
+  HuskMode,
+  HuskTable,
+  HuskVerdict,
+} from '../../bpf/abi/layout.gen.ts';
+import type { HardeningPolicy, HardeningRule, PolicyDocument, SocketFamily } from '../contract/policy.ts';
+import { RefusalError } from '../contract/refusal.ts';
+import { addressCondition } from './address-condition.ts';
+import { type CallName, callDefaultId, callNames, effectiveMode, ruleId } from './ids.ts';
+import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
+import { allPorts } from './ports.ts';
+import { type CallReach, callReach } from './reach.ts';
+import { SetTable } from './set-table.ts';
+import type { ResolvedSet, SetResolver } from './sets.ts';
+import { subjectCgroups } from './subjects.ts';
+import type { AddRule, CompiledSet, DeviceFacts, Table } from './table-image.ts';
+import { hashTable, holdTo, wideTable } from './tables.ts';
+
+/**
+ * The families whose socket() the kernel shows us: the hook for it stands in inet_create alone, so that a
+ * denial of any other family would be a promise nobody keeps.
+ */
+const familiesSeen: readonly SocketFamily[] = ['inet', 'inet6'];
+
+const callBits: Record<CallName, number> = {
+  connect: HUSK_CALL_CONNECT,
+  bind: HUSK_CALL_BIND,
+  socket: HUSK_CALL_SOCKET,
+};
+const verdicts = { allow: HuskVerdict.ALLOW, deny: HuskVerdict.DENY } as const;
+const modes = { monitor: HuskMode.MONITOR, enforce: HuskMode.ENFORCE } as const;
+
+/** Matches every call of its kind. */
+const anyCall = {
+  toSets: 0n,
+  addr: new Uint8Array(16),
+  mask: new Uint8Array(16),
+  socketFamilies: 0,
+  socketTypes: 0,
+  portFirst: allPorts.first,
+  portLast: allPorts.last,
+  families: 0,
+  ipProto: 0,
+  flags: 0,
+} as const;
+
+export class CallCompiler {
+  readonly #resolver: SetResolver;
+  readonly #addRule: AddRule;
+  readonly #cgroups: readonly string[];
+  readonly #setTable = new SetTable('call rules');
+  readonly #denials: HuskCallRule[] = [];
+  readonly #allowances: HuskCallRule[] = [];
+  readonly #defaultDenials: HuskCallRule[] = [];
+  readonly #defaultAllowances: HuskCallRule[] = [];
+
+  constructor(resolver: SetResolver, addRule: AddRule, documents: readonly PolicyDocument[]) {
+    this.#resolver = resolver;
+    this.#addRule = addRule;
+    this.#cgroups = subjectCgroups(documents);
+    holdTo(HUSK_SUBJECTS_MAX, this.#cgroups.length, 'subjects');
+  }
+
+  add(document: HardeningPolicy): void {
+    const { spec } = document;
+    const subjects = 1n << BigInt(this.#cgroups.indexOf(spec.subject.cgroup));
+    for (const rule of spec.rules) this.#addCallRule(document, subjects, rule);
+    const mode = spec.mode === 'enforce' ? 'enforce' : 'monitor';
+    for (const call of callNames) {
+      const verdict = spec.default?.[call];
+      if (verdict === undefined) continue;
+      const id = callDefaultId(document, call);
+      if (verdict === 'deny' && call === 'socket') refuseUnseen(id, undefined);
+      const rule = this.#addRule({ id, at: 'call', mode, verdict });
+      const entry: HuskCallRule = {
+        ...anyCall,
+        subjects,
+        rule,
+        calls: callBits[call],
+        verdict: verdicts[verdict],
+        mode: modes[mode],
+        isDefault: 1,
+      };
+      (verdict === 'deny' ? this.#defaultDenials : this.#defaultAllowances).push(entry);
+    }
+  }
+
+  #addCallRule(document: HardeningPolicy, subjects: bigint, rule: HardeningRule): void {
+    const mode = effectiveMode(document.spec.mode, rule.mode);
+    if (mode === 'off') return;
+    const id = ruleId(document, rule);
+    const set = this.#resolver.callMatch(document.metadata.name, rule.connect ?? rule.bind ?? {});
+    const reach = callReach(rule, set);
+    if (reach.call === 'socket' && rule.action === 'deny') refuseUnseen(id, rule.socket?.family);
+    const index = this.#addRule({ id, at: 'call', mode, verdict: rule.action });
+    const condition = addressCondition(set, this.#setTable);
+    const common: HuskCallRule = {
+      ...anyCall,
+      subjects,
+      toSets: condition.sets,
+      addr: condition.address,
+      mask: condition.mask,
+      rule: index,
+      socketFamilies: bitsOf(rule.socket?.family, socketFamilyNumbers),
+      socketTypes: bitsOf(rule.socket?.type, socketTypeNumbers),
+      families: familiesOf(set, reach),
+      ipProto: reach.protocol ?? 0,
+      calls: callBits[reach.call],
+      flags:
+        (reach.protocol === null ? 0 : HUSK_MATCH_PROTOCOL) |
+        (reach.ports === null ? 0 : HUSK_MATCH_PORTS) |
+        (condition.not ? HUSK_NOT_TO : 0),
+      verdict: verdicts[rule.action],
+      mode: modes[mode],
+      isDefault: 0,
+    };
+    const list = rule.action === 'deny' ? this.#denials : this.#allowances;
+    for (const { first, last } of reach.ports ?? [allPorts]) {
+      list.push({ ...common, portFirst: first, portLast: last });
+    }
+  }
+
+  tables(facts: DeviceFacts): readonly Table[] {
+    // Deny over allow over default; among defaults of nested subjects, too, deny wins.
+    const rules = [this.#denials, this.#allowances, this.#defaultDenials, this.#defaultAllowances].flat();
+    holdTo(HUSK_CALL_RULES_MAX, rules.length, 'entries of call rules');
+    const value = new Uint8Array(HuskCallList.size);
+    encodeHuskCallList(new DataView(value.buffer), 0, { count: rules.length, rules });
+    return [
+      this.#subjectTable(facts),
+      wideTable(HuskTable.CALLS, value),
+      this.#setTable.table4(HuskTable.CALL_SET4),
+      this.#setTable.table6(HuskTable.CALL_SET6),
+    ];
+  }
+
+  sets(): readonly CompiledSet[] {
+    return this.#setTable.named();
+  }
+
+  /** A cgroup that does not exist (yet) has no entry: nobody is in it. */
+  #subjectTable(facts: DeviceFacts): Table {
+    const bits = new Map<bigint, bigint>();
+    this.#cgroups.forEach((cgroup, index) => {
+      const id = facts.cgroupId(cgroup);
+      if (id !== null) bits.set(id, (bits.get(id) ?? 0n) | (1n << BigInt(index)));
+    });
+    const rows = [...bits].map(([id, subjects]) => ({ key: bytesOfU64(id), value: bytesOfU64(subjects) }));
+    return hashTable(HuskTable.SUBJECTS, { keySize: 8, valueSize: 8, maxEntries: HUSK_CGROUPS_MAX }, rows);
+  }
+}
+
+function refuseUnseen(id: string, families: readonly SocketFamily[] | undefined): void {
+  const unseen = families?.filter((family) => !familiesSeen.includes(family));
+  if (unseen?.length === 0) return;
+  const what = unseen === undefined ? 'sockets of every family' : `sockets of family ${unseen.join(', ')}`;
+  const detail = `${id} would deny ${what}; this device sees ${familiesSeen.join(' and ')} alone, so name those`;
+  throw new RefusalError('policy.unsupported', detail);
+}
+
+/** 0: any. An address that is not negated settles the family; a negated one leaves both. */
+function familiesOf(set: ResolvedSet | null, { to }: CallReach): number {
+  if (set === null || set.not) return 0;
+  return (to.ipv4.length > 0 ? HUSK_FAMILY_IPV4 : 0) | (to.ipv6.length > 0 ? HUSK_FAMILY_IPV6 : 0);
+}
+
+function bitsOf<Word extends string>(
+  words: readonly Word[] | undefined,
+  numbers: Readonly<Record<Word, number>>,
+): number {
+  return (words ?? []).reduce((bits, word) => bits | (1 << numbers[word]), 0);
+}
+
+function bytesOfU64(value: bigint): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, value, true);
+  return bytes;
+}

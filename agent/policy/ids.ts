@@ -1,0 +1,27 @@
+// Stable ids: what counters, events and reports are kept under, whatever else of a policy changes.
+
+import type { HardeningPolicy, Mode, PacketPolicy } from '../contract/policy.ts';
+
+export type Direction = 'ingress' | 'egress';
+export const directions = ['ingress', 'egress'] as const satisfies readonly Direction[];
+
+export type CallName = 'connect' | 'bind' | 'socket';
+export const callNames = ['connect', 'bind', 'socket'] as const satisfies readonly CallName[];
+
+type Named = PacketPolicy | HardeningPolicy;
+
+export const ruleId = (document: Named, rule: { readonly id: string }) =>
+  `${document.metadata.name}/${rule.id}`;
+export const zoneDefaultId = (document: Named, zone: string, direction: Direction) =>
+  `${document.metadata.name}/${zone}:default-${direction}`;
+export const callDefaultId = (document: Named, call: CallName) => `${document.metadata.name}/default-${call}`;
+
+const strictness: Record<Mode, number> = { off: 0, monitor: 1, enforce: 2 };
+
+/** Whether a rule asks for more than its policy; the documents are refused then. */
+export const raisesMode = (policy: Mode, rule: Mode | undefined) =>
+  rule !== undefined && strictness[rule] > strictness[policy];
+
+/** A rule's own mode, never above its policy's. */
+export const effectiveMode = (policy: Mode, rule: Mode | undefined): Mode =>
+  rule === undefined || strictness[rule] > strictness[policy] ? policy : rule;

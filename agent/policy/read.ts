@@ -1,0 +1,236 @@
+// Documents out of a text: YAML or JSON, several in a file, every fault with its line and column.
+//
+// YAML is kept to what JSON can say plus comments and a little comfort: version 1.2 with the core schema
+// (`off` and `no` are words, not booleans), no tags, no duplicate keys, keys that are text, and few
+// aliases, since ten lines of them can stand for a billion nodes. JSON is read as the YAML it also is.
+
+import { type Document, isAlias, isMap, isSeq, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
+import { bundleBytesMax } from '../contract/limits.ts';
+import type { PolicyDocument } from '../contract/policy.ts';
+import { checkDocuments } from './check.ts';
+import { type Fault, FaultList, formatPath, type Path, rememberSource, type Source } from './faults.ts';
+import { type Parsed, parseDocument, type ShapeFault } from './parse.ts';
+
+/** A text may be as long as a bundle. */
+const textLengthMax = bundleBytesMax;
+const documentsMax = 1024;
+/** Uses of an anchor in one document, as the library counts them: nested ones multiply. */
+const aliasesMax = 100;
+
+/** Listed of one document; finding the path of each costs a walk over all of it. */
+const syntaxFaultsMax = 100;
+
+export interface TextFile {
+  readonly file: string;
+  readonly text: string;
+}
+
+/** The documents of a text that are faultless in shape, and every fault of the others. */
+export function readDocuments(text: string, file: string): Parsed {
+  const faults = new FaultList();
+  const read = readText({ text, file }, faults);
+  return { documents: read.flatMap(({ document }) => document ?? []), faults: faults.all() };
+}
+
+/**
+ * Reads and checks several files as one bundle: every fault of shape and of meaning at once.
+ * `documents` is empty where an error was found. `beforeCheck` may replace documents (read in lists).
+ */
+export function readAndCheck(
+  files: readonly TextFile[],
+  beforeCheck: (document: PolicyDocument) => PolicyDocument = (document) => document,
+): Parsed {
+  const faults = new FaultList();
+  const read = files.flatMap((one) => readText(one, faults));
+  const likely = read.flatMap(({ document, mended }) => document ?? mended ?? []).map(beforeCheck);
+  const isWhole = read.every(({ document, mended }) => document !== null || mended !== null);
+  for (const fault of checkDocuments(likely, { isWhole })) faults.add(fault);
+  return { documents: faults.hasErrors ? [] : likely, faults: faults.all() };
+}
+
+interface Entry {
+  readonly document: PolicyDocument | null;
+  /** What the document would be without the keys that are not known: good for finding more faults, for nothing else. */
+  readonly mended: PolicyDocument | null;
+}
+
+function readText({ text, file }: TextFile, faults: FaultList): readonly Entry[] {
+  const textFault = (message: string, line = 1, column = 1): readonly Entry[] => {
+    faults.add({ severity: 'error', file, line, column, path: '', message });
+    return [{ document: null, mended: null }];
+  };
+  if (text.length > textLengthMax) return textFault(`is longer than ${textLengthMax} characters`);
+  const lines = new LineCounter();
+  const parsed = parseAllDocuments(text, {
+    version: '1.2',
+    schema: 'core',
+    resolveKnownTags: false,
+    uniqueKeys: true,
+    stringKeys: true,
+    strict: true,
+    prettyErrors: false,
+    logLevel: 'silent',
+    lineCounter: lines,
+  });
+  const yaml = [...parsed].filter((one) => one.contents !== null || one.errors.length > 0);
+  if (yaml.length === 0) return textFault('holds no document');
+  if (yaml.length > documentsMax) return textFault(`holds more than ${documentsMax} documents`);
+  return yaml.map((one) =>
+    readOne(one as Document<Node>, sourceIn(one as Document<Node>, file, lines), faults),
+  );
+}
+
+function readOne(yaml: Document<Node>, source: YamlSource, faults: FaultList): Entry {
+  const nothing: Entry = { document: null, mended: null };
+  const place: object = {};
+  rememberSource(place, source);
+  if (!addSyntaxFaults(yaml, source, faults)) return nothing;
+  const value = plainValue(yaml, source, faults);
+  if (value === undefined) return nothing;
+  const parsed = parseDocument(value);
+  if (!isFaulty(parsed)) {
+    rememberSource(parsed, source);
+    return yaml.errors.length + yaml.warnings.length === 0
+      ? { document: parsed, mended: null }
+      : { document: null, mended: parsed };
+  }
+  for (const { path, what, message } of parsed) {
+    faults.addAt({ document: place, index: 0, path, what }, message);
+  }
+  const mended = mend(value, parsed);
+  if (mended !== null) rememberSource(mended, source);
+  return { document: null, mended };
+}
+
+const isFaulty = (parsed: PolicyDocument | readonly ShapeFault[]): parsed is readonly ShapeFault[] =>
+  Array.isArray(parsed);
+
+/** Reports what YAML itself finds. False where the value cannot be trusted to be what was meant. */
+function addSyntaxFaults(yaml: Document<Node>, source: YamlSource, faults: FaultList): boolean {
+  const add = (offset: number, message: string) => faults.add(source.faultAt(offset, message));
+  const found = [...yaml.errors, ...yaml.warnings];
+  for (const { pos, code, message } of found.slice(0, syntaxFaultsMax)) {
+    add(pos[0], yamlSentence(code, message));
+  }
+  const more = found.length - syntaxFaultsMax;
+  if (more > 0) add(found.at(syntaxFaultsMax)?.pos[0] ?? 0, `and ${more} more faults from here on`);
+  if (yaml.directives?.yaml.version !== '1.2') {
+    add(yaml.range?.[0] ?? 0, 'is not YAML 1.2');
+    return false;
+  }
+  return yaml.errors.every((error) => error.code === 'DUPLICATE_KEY');
+}
+
+function yamlSentence(code: string, message: string): string {
+  switch (code) {
+    case 'DUPLICATE_KEY':
+      return 'is there twice';
+    case 'NON_STRING_KEY':
+      return 'a key has to be text';
+    case 'TAG_RESOLVE_FAILED':
+      return `tags are not allowed (${message.replace(/^.*: /, '')})`;
+    case 'RESOURCE_EXHAUSTION':
+      return 'is nested too deep';
+    default:
+      return message.replaceAll(/\s+/g, ' ').slice(0, 200);
+  }
+}
+
+/** The value, or undefined where aliases would make it grow without measure. */
+function plainValue(yaml: Document<Node>, source: YamlSource, faults: FaultList): unknown {
+  try {
+    return yaml.toJS({ maxAliasCount: aliasesMax });
+  } catch (error) {
+    // The library throws ReferenceError for aliases and RangeError when nesting exhausts the stack.
+    if (!(error instanceof ReferenceError) && !(error instanceof RangeError)) throw error;
+    const message = error instanceof ReferenceError ? 'uses too many aliases' : 'is nested too deep';
+    faults.add(source.faultAt(yaml.range?.[0] ?? 0, message));
+    return undefined;
+  }
+}
+
+/** The document without its unknown keys, where that is all that is wrong with it. */
+function mend(value: unknown, wrong: readonly ShapeFault[]): PolicyDocument | null {
+  if (!wrong.every(({ what, message }) => what === 'key' && message === 'is not known here')) return null;
+  const copy: unknown = structuredClone(value);
+  for (const { path } of wrong) {
+    const holder = path
+      .slice(0, -1)
+      .reduce<unknown>((at, part) => (at as Record<string, unknown>)?.[part], copy);
+    if (typeof holder === 'object' && holder !== null)
+      delete (holder as Record<string, unknown>)[String(path.at(-1))];
+  }
+  const parsed = parseDocument(copy);
+  return isFaulty(parsed) ? null : parsed;
+}
+
+interface YamlSource extends Source {
+  faultAt(offset: number, message: string): Fault;
+}
+
+function sourceIn(yaml: Document<Node>, file: string, lines: LineCounter): YamlSource {
+  const positionOf = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return { line, column: col };
+  };
+  return {
+    file,
+    locate: (path, what) => positionOf(offsetOf(yaml, path, what)),
+    faultAt: (offset, message) => ({
+      severity: 'error',
+      file,
+      ...positionOf(offset),
+      path: formatPath(pathAt(yaml, offset)),
+      message,
+    }),
+  };
+}
+
+/** Where the value at a path starts, or its key; where there is none, what is around it. */
+function offsetOf(yaml: Document<Node>, path: Path, what: 'key' | 'value'): number {
+  let node: unknown = yaml.contents;
+  let offset = yaml.contents?.range?.[0] ?? 0;
+  for (const [depth, part] of path.entries()) {
+    if (isAlias(node)) node = node.resolve(yaml);
+    if (isMap(node)) {
+      const pair = node.items.find((one) => keyText(one.key) === String(part));
+      if (pair === undefined) return offset;
+      offset = startOf(pair.key) ?? offset;
+      const wantsKey = what === 'key' && depth === path.length - 1;
+      if (!wantsKey) offset = startOf(pair.value) ?? offset;
+      node = pair.value;
+    } else if (isSeq(node) && typeof part === 'number') {
+      node = node.items[part];
+      offset = startOf(node) ?? offset;
+    } else {
+      return offset;
+    }
+  }
+  return offset;
+}
+
+const keyText = (key: unknown) => String((key as { value?: unknown } | null)?.value ?? key);
+const startOf = (node: unknown): number | undefined => (node as Node | null)?.range?.[0];
+
+/** The path of the innermost value whose text holds an offset. */
+function pathAt(yaml: Document<Node>, offset: number): Path {
+  let found: Path = [];
+  const holds = (node: unknown) => {
+    const range = (node as Node | null)?.range;
+    return (
+      range !== null && range !== undefined && range[0] <= offset && offset < Math.max(range[2], range[0] + 1)
+    );
+  };
+  // From the outside in; each thing that holds the offset is one step of the way to it.
+  visit(yaml, {
+    Pair: (_, pair) => {
+      if (holds(pair.key) || holds(pair.value)) found = [...found, keyText(pair.key)];
+    },
+    Node: (key, node) => {
+      if (!holds(node)) return visit.SKIP;
+      if (typeof key === 'number') found = [...found, key];
+      return undefined;
+    },
+  });
+  return found;
+}

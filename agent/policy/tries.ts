@@ -1,0 +1,18 @@
+// What must hold in the kernel before an image may go live: for every rule and default a packet or a call
+// that it decides, and what must come of it.
+//
+// A sample is made from the rule's own conditions, as far as they go outside those of the rules before it,
+// and varied until the evaluator agrees that this rule decides. A rule without one after a bounded number
+// of tries is named as untried.
+
+import type { PolicyDocument } from '../contract/policy.ts';
+import type { Tries } from './judgement.ts';
+import type { DeviceFacts } from './table-image.ts';
+import { tryCalls } from './try-calls.ts';
+import { tryPackets } from './try-packets.ts';
+
+export function makeTries(documents: readonly PolicyDocument[], facts: DeviceFacts): Tries {
+  const packets = tryPackets(documents, facts);
+  const calls = tryCalls(documents);
+  return { packets: packets.tries, calls: calls.tries, untried: [...packets.untried, ...calls.untried] };
+}
