@@ -1,0 +1,373 @@
+// The commands of husk-agent: what each takes, says and ends with.
+//
+// Exit status everywhere: 0 done, 1 refused or failed (why is on standard error), 2 wrong usage. With --json,
+// standard output is JSON and nothing else. Commands ask the running agent; those that can do without one
+// ask the kernel instead, where what is enforced lies whether an agent lives or not.
+
+import { isAbsolute, resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import { Command, CommanderError } from 'commander';
+import type { Addon } from '../../native/index.ts';
+import { type Config, ConfigError, configPath, readConfig } from '../config.ts';
+import { type View, views } from '../contract/query.ts';
+import { RefusalError, refusals } from '../contract/refusal.ts';
+import { version } from '../os/build-info.ts';
+import type { Files } from '../os/files.ts';
+import { eventsMax } from '../query/views.ts';
+import { decodeBase64 } from '../trust/base64.ts';
+import { IdentityStore, trustSigners } from '../trust/identity.ts';
+import { trustKeys } from '../trust/keys.ts';
+import { askAgent, type ControlAsk, isAgentRunning, NoAgent, type Row } from './control.ts';
+import { offlineReturn, offlineRows, unloadKernel } from './offline.ts';
+import { makeProbeReport } from './probe.ts';
+import { showRecord, showTable, showValue } from './show.ts';
+import { readBundleFolder, verifyFolder } from './verify.ts';
+
+export interface CliTools {
+  readonly files: Files;
+  /** Opened when first asked for: most commands do without. */
+  readonly addon: () => Promise<Addon>;
+  readonly run: (config: Config) => Promise<number>;
+  readonly out: (text: string) => void;
+  readonly complain: (text: string) => void;
+  /** Whether somebody can be asked. */
+  readonly isTerminal: boolean;
+}
+
+interface Common {
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+/** Runs one command; resolves with the exit status. */
+export async function runCommand(argv: readonly string[], tools: CliTools): Promise<number> {
+  let status = 0;
+  const program = makeProgram(tools, (code) => {
+    status = code;
+  });
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    tools.complain(`husk-agent: ${describe(error)}\n`);
+    return 1;
+  }
+}
+
+function makeProgram(tools: CliTools, end: (status: number) => void): Command {
+  const program = new Command('husk-agent')
+    .description('Enforces signed policy in the kernel of this device and tells the fleet about it.')
+    .exitOverride()
+    .configureOutput({ writeOut: tools.out, writeErr: tools.complain })
+    .showHelpAfterError('(--help says how)')
+    .addHelpText(
+      'after',
+      `
+Start it from the init system with \`husk-agent run\`; it enforces the last confirmed policy before it
+connects, and what it loaded stays in force when it ends. \`husk-agent unload\` takes everything out again.
+
+Exit status: 0 done, 1 refused or failed (why is on standard error), 2 wrong usage.`,
+    );
+
+  const command = (name: string, description: string, help: string): Command =>
+    program
+      .command(name)
+      .description(description)
+      .option('--config <file>', 'configuration of the device', configPath)
+      .option('--json', 'JSON on standard output')
+      .addHelpText('after', `\n${help}`);
+  const act =
+    (action: (options: Common, ...args: string[]) => Promise<number>) =>
+    async (...given: unknown[]): Promise<void> => {
+      // Commander hands over the arguments, then the options, then the command itself.
+      const options = given.at(-2) as Common;
+      end(await action(options, ...(given.slice(0, -2) as string[])));
+    };
+  const configOf = (options: Common): Config =>
+    readConfig(tools.files, options.config === configPath ? undefined : options.config);
+  const ask = (config: Config, what: ControlAsk) => collect(askAgent(config.runDirectory, what));
+
+  command(
+    'run',
+    'enforce, connect and report until SIGTERM',
+    'Logs JSON lines to standard output. SIGTERM says goodbye to the fleet and leaves enforcement in place.',
+  ).action(act((options) => tools.run(configOf(options))));
+
+  command(
+    'probe',
+    'which tier this kernel gives, what is missing for the next',
+    'Loads the smallest program of each kind and takes it out again; attaches nothing. Needs root.',
+  ).action(
+    act(async (options) => {
+      const addon = await tools.addon();
+      const report = makeProbeReport(addon.probe(), addon.libbpfVersion);
+      if (options.json === true) print(report);
+      else {
+        const { missing, features: _, ...rest } = report;
+        tools.out(showRecord(rest));
+        for (const one of missing) {
+          tools.out(`\nmissing for ${one.for}: ${one.what}\n`);
+          for (const option of one.options) tools.out(`  ${option}\n`);
+        }
+      }
+      return 0;
+    }),
+  );
+
+  command(
+    'status',
+    'what is in force, the last assignment, link and spool',
+    'Without a running agent the kernel is asked what it enforces.',
+  ).action(act((options) => query(options, 'status', undefined)));
+
+  command(
+    'query',
+    'rows of a view',
+    `Views:\n${Object.entries(views)
+      .map(([name, what]) => `  ${name.padEnd(12)}${what}`)
+      .join('\n')}\n\nThe same views answer the fleet's questions over MQTT.`,
+  )
+    .argument('<view>', `one of ${Object.keys(views).join(', ')}`)
+    .option('--count <n>', 'for events: how many of the newest', readCount)
+    .action(
+      act((options, view) => {
+        if (view === undefined || !Object.hasOwn(views, view)) {
+          throw new CommanderError(2, 'husk.view', complainUsage(`there is no view ${view}; see --help`));
+        }
+        const { count } = options as Common & { count?: number };
+        return query(options, view as View, count === undefined ? undefined : { count });
+      }),
+    );
+
+  command(
+    'events',
+    'the newest events, or all as they come',
+    'Events stay in the spool until the controller has them in its database.',
+  )
+    .option('--count <n>', 'how many of the newest', readCount, 50)
+    .option('--follow', 'go on with those that come')
+    .action(
+      act(async (options) => {
+        const { count, follow } = options as Common & { count: number; follow?: boolean };
+        const config = configOf(options);
+        const rows = await ask(config, { ask: 'query', view: 'events', args: { count } });
+        if (follow !== true && options.json === true) {
+          print(rows);
+          return 0;
+        }
+        for (const row of rows) showEvent(row, options);
+        if (follow === true) {
+          for await (const row of rowsOf(askAgent(config.runDirectory, { ask: 'follow' })))
+            showEvent(row, options);
+        }
+        return 0;
+      }),
+    );
+
+  command(
+    'apply',
+    'apply a signed bundle from a folder',
+    `The folder holds assignment.json (the signed envelope) and bundle.json. The running agent takes the bundle
+as if it had come over the link: verified, proven, on trial. The trial ends well only with the controller's
+answer over a new connection, so a device without a link returns to its policy at the deadline.`,
+  )
+    .argument('<folder>', 'where the two files are')
+    .action(
+      act(async (options, folder = '.') => {
+        const rows = await ask(configOf(options), { ask: 'apply', folder: absolute(folder) });
+        const outcome = rows.at(-1) ?? {};
+        if (options.json === true) print(outcome);
+        else tools.out(showRecord(outcome));
+        return outcome.result === 'confirmed' ? 0 : 1;
+      }),
+    );
+
+  command(
+    'return',
+    'go back to the previous policy now',
+    'Ends a trial that is running; outside one, puts the policy before this one in force. Works without a running\nagent too. The serial that was left is not tried again: the fleet has to sign a new one.',
+  ).action(
+    act(async (options) => {
+      const config = configOf(options);
+      const rows = await ask(config, { ask: 'return' }).catch(
+        ifNoAgent(async () => [
+          { returned: await offlineReturn({ config, addon: await tools.addon(), files: tools.files }) },
+        ]),
+      );
+      const returned = rows.at(-1)?.returned === true;
+      if (options.json === true) print({ returned });
+      else if (returned) tools.out('returned to the previous policy\n');
+      if (!returned) tools.complain('husk-agent: there is no previous policy to return to\n');
+      return returned ? 0 : 1;
+    }),
+  );
+
+  command(
+    'unload',
+    'take programs, maps and links out of the kernel',
+    'Nothing is enforced afterwards. Bundles and identity stay on the disk: the next `run` enforces again.',
+  )
+    .option('--yes', 'do not ask')
+    .action(
+      act(async (options) => {
+        const config = configOf(options);
+        if (await isAgentRunning(config.runDirectory)) {
+          throw new Error('the agent is running and would load everything again: stop it first');
+        }
+        if ((options as { yes?: boolean }).yes !== true && !(await isSure())) {
+          tools.complain('husk-agent: nothing was changed (--yes does it without asking)\n');
+          return 1;
+        }
+        const unloaded = await unloadKernel({ config, addon: await tools.addon(), files: tools.files });
+        if (options.json === true) print({ unloaded });
+        else tools.out(unloaded ? 'unloaded: nothing is enforced any more\n' : 'nothing was loaded\n');
+        return 0;
+      }),
+    );
+
+  command(
+    'verify',
+    'whether this device would accept a bundle in a folder',
+    'The folder holds assignment.json (the signed envelope) and bundle.json. Serials are not looked at: an older\nbundle that is well signed verifies. By default the signer and the names are those this device enrolled with.',
+  )
+    .argument('<folder>', 'where the two files are')
+    .option('--signer <key>', 'Ed25519 public key, base64, instead of the enrolled one')
+    .option('--tenant <name>', 'with --signer: whom it must be for')
+    .option('--device <name>', 'with --signer: whom it must be for')
+    .action(
+      act(async (options, folder = '.') => {
+        const { trusted, we } = whomToBelieve(options);
+        const { row, faults } = verifyFolder(readBundleFolder(tools.files, absolute(folder)), trusted, we);
+        if (options.json === true) print({ ...row, faults: faults === '' ? [] : faults.split('\n') });
+        else tools.out(showRecord(row));
+        if (faults !== '') tools.complain(`${faults}\n`);
+        return faults.includes('error') ? 1 : 0;
+      }),
+    );
+
+  command('version', 'version of this agent', 'The version is that of the whole project.').action(
+    act(async (options) => {
+      if (options.json === true) print({ version, node: process.versions.node });
+      else tools.out(`husk-agent ${version}\n`);
+      return 0;
+    }),
+  );
+
+  return program;
+
+  async function query(
+    options: Common,
+    view: View,
+    args: ControlAsk extends never ? never : Row | undefined,
+  ): Promise<number> {
+    const config = configOf(options);
+    const rows = await ask(config, { ask: 'query', view, args }).catch(
+      ifNoAgent(async (none) => {
+        const found = await offlineRows({ config, addon: await tools.addon(), files: tools.files }, view);
+        if (found === null) throw none;
+        return found;
+      }),
+    );
+    if (options.json === true) print(view === 'status' ? rows[0] : rows);
+    else tools.out(view === 'status' ? showRecord(rows[0] ?? {}) : showTable(rows));
+    return 0;
+  }
+
+  function whomToBelieve(options: Common): {
+    readonly trusted: ReturnType<typeof trustKeys>;
+    readonly we: { readonly tenant: string; readonly device: string };
+  } {
+    const { signer, tenant, device } = options as { signer?: string; tenant?: string; device?: string };
+    if (signer === undefined) {
+      const identity = new IdentityStore(tools.files, `${configOf(options).stateDirectory}/identity`).load();
+      if (identity === null)
+        throw new Error('this device is not enrolled: name --signer, --tenant and --device');
+      return { trusted: trustSigners(identity), we: identity };
+    }
+    const key = decodeBase64(signer);
+    if (key === null || tenant === undefined || device === undefined) {
+      throw new CommanderError(
+        2,
+        'husk.signer',
+        complainUsage('--signer takes base64, with --tenant and --device'),
+      );
+    }
+    return { trusted: trustKeys([key]), we: { tenant, device } };
+  }
+
+  async function isSure(): Promise<boolean> {
+    if (!tools.isTerminal) return false;
+    const terminal = createInterface({ input: process.stdin, output: process.stderr });
+    try {
+      return /^y(es)?$/i.test(
+        (await terminal.question('Take all enforcement out of the kernel? [y/N] ')).trim(),
+      );
+    } finally {
+      terminal.close();
+    }
+  }
+
+  function showEvent(row: Row, options: Common): void {
+    if (options.json === true) tools.out(`${JSON.stringify(row)}\n`);
+    else tools.out(`${describeEvent(row)}\n`);
+  }
+
+  function print(value: unknown): void {
+    tools.out(`${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  function complainUsage(text: string): string {
+    tools.complain(`husk-agent: ${text}\n`);
+    return text;
+  }
+}
+
+/** One line: when, which stream, what. */
+function describeEvent(row: Row): string {
+  const event = (row.event ?? {}) as Row;
+  const when = typeof row.ts === 'number' ? new Date(row.ts).toISOString() : `+${row.mono}ms`;
+  const { kind, ...rest } = event;
+  const facts = Object.entries(rest).map(([name, value]) => `${name}=${showValue(value)}`);
+  return `${when} ${showValue(row.stream)}#${row.seq} ${showValue(kind)} ${facts.join(' ')}`;
+}
+
+async function collect(replies: ReturnType<typeof askAgent>): Promise<readonly Row[]> {
+  const rows: Row[] = [];
+  for await (const row of rowsOf(replies)) rows.push(row);
+  return rows;
+}
+
+/** Throws what the agent refused. */
+async function* rowsOf(replies: ReturnType<typeof askAgent>): AsyncGenerator<Row> {
+  for await (const reply of replies) {
+    if ('refusal' in reply) throw new RefusalError(reply.refusal.code, reply.refusal.detail);
+    if ('error' in reply) throw new Error(reply.error);
+    if ('row' in reply) yield reply.row;
+  }
+}
+
+function ifNoAgent<T>(otherwise: (none: NoAgent) => Promise<T>): (error: unknown) => Promise<T> {
+  return (error) => {
+    if (error instanceof NoAgent) return otherwise(error);
+    throw error;
+  };
+}
+
+function readCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > eventsMax) {
+    throw new CommanderError(2, 'husk.count', `a count from 1 to ${eventsMax}`);
+  }
+  return count;
+}
+
+function absolute(folder: string): string {
+  return isAbsolute(folder) ? folder : resolve(folder);
+}
+
+function describe(error: unknown): string {
+  if (error instanceof RefusalError) return `${error.code}: ${refusals[error.code]} ${error.detail}`;
+  if (error instanceof ConfigError) return error.message;
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,108 @@
+// Interfaces and cgroups come and go; what is enforced follows them.
+//
+//   look ─▶ same as before? ── yes ─▶ wait
+//             │ no
+//             ▼
+//   attach hooks where they are wanted ─▶ zones and subjects brought up to date ─▶ reported
+//
+// A look costs a tenth of a millisecond. Until the next one a new interface is not judged; it is then no
+// more open than before the agent was installed.
+
+import type { BundleApplier } from './apply-bundle.ts';
+import type { PolicyDocument } from './contract/policy.ts';
+import type { Kernel } from './kernel/kernel.ts';
+import type { Clock } from './os/clock.ts';
+import type { Log } from './os/log.ts';
+import { matchesGlob } from './policy/globs.ts';
+
+export interface FollowParts {
+  readonly kernel: Kernel;
+  readonly applier: BundleApplier;
+  /** Interfaces that are there, of those that packet programs may be attached to. */
+  readonly interfaces: () => readonly { readonly name: string; readonly index: number }[];
+  readonly cgroupId: (path: string) => bigint | null;
+  readonly attach: Omit<Parameters<Kernel['attach']>[0], 'interfaces'>;
+  readonly onChange: () => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const lookEveryMs = 1_000;
+
+export class DeviceFollower {
+  readonly #parts: FollowParts;
+  #attachedTo: string | null = null;
+  #followed: string | null = null;
+  /** The last complaint, so that it is not said once a second. */
+  #complaint: string | null = null;
+
+  constructor(parts: FollowParts) {
+    this.#parts = parts;
+  }
+
+  /** Once now, and then whenever something has changed, until the signal. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.look();
+      await this.#parts.clock.sleep(lookEveryMs, signal).catch(() => {});
+    }
+  }
+
+  async look(): Promise<void> {
+    const { log, onChange } = this.#parts;
+    try {
+      const attached = this.#attach();
+      const followed = await this.#follow();
+      this.#complaint = null;
+      if (attached || followed) onChange();
+    } catch (error) {
+      // A driver without XDP, a cgroup that vanished meanwhile: the rest goes on, and the next look tries again.
+      const complaint = error instanceof Error ? error.message : String(error);
+      if (complaint !== this.#complaint) log.error({ error: complaint }, 'device: cannot be followed');
+      this.#complaint = complaint;
+    }
+  }
+
+  #attach(): boolean {
+    const { kernel, attach, log } = this.#parts;
+    const interfaces = this.#parts.interfaces();
+    const now = keyOf(interfaces);
+    if (now === this.#attachedTo) return false;
+    const hooks = kernel.attach({ ...attach, interfaces });
+    this.#attachedTo = now;
+    const changed = hooks.filter((hook) => hook.action !== 'kept');
+    for (const { description, action } of changed) log.info({ hook: description, action }, 'device: hook');
+    return true;
+  }
+
+  /** Compiling costs more than looking, so it is done only when an answer of the device's would differ. */
+  async #follow(): Promise<boolean> {
+    const { applier, log } = this.#parts;
+    const { documents } = applier.state();
+    const now = `${keyOf(this.#parts.interfaces())} ${this.#subjectKey(documents)}`;
+    if (now === this.#followed) return false;
+    const changed = await applier.follow();
+    this.#followed = now;
+    if (changed > 0) log.info({ changed }, 'device: zones and subjects followed');
+    return changed > 0;
+  }
+
+  #subjectKey(documents: readonly PolicyDocument[]): string {
+    return documents
+      .flatMap((one) => (one.kind === 'HardeningPolicy' ? [one.spec.subject.cgroup] : []))
+      .map((path) => `${path}=${this.#parts.cgroupId(path) ?? 'none'}`)
+      .join(' ');
+  }
+}
+
+/** Those of the list that one of the patterns names. */
+export function wantedInterfaces<T extends { readonly name: string; readonly index: number }>(
+  all: readonly T[],
+  patterns: readonly string[],
+): T[] {
+  return all.filter((one) => one.index > 0 && patterns.some((pattern) => matchesGlob(pattern, one.name)));
+}
+
+function keyOf(interfaces: readonly { readonly name: string; readonly index: number }[]): string {
+  return interfaces.map((one) => `${one.name}#${one.index}`).join(' ');
+}

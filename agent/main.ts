@@ -1,0 +1,489 @@
+// Where everything is built and joined. No other file makes its own collaborators.
+//
+// The order of a start is a promise: what was confirmed is enforced before anything is connected.
+//
+//   configuration ─▶ log ─▶ lock ─▶ spool ─▶ kernel adopted or loaded ─▶ last confirmed bundle in force
+//     ─▶ hooks attached ─▶ events ─▶ enrolled ─▶ session ─▶ flows
+//
+// SIGTERM stops the flows in the reverse order, says goodbye, and leaves enforcement in place.
+
+import { existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Addon } from '../native/index.ts';
+import { QueryAnswerer } from './answer-query.ts';
+import { BundleApplier, type Step } from './apply-bundle.ts';
+import type { Row } from './cli/control.ts';
+import { AlreadyRunning, ControlServer } from './cli/control-server.ts';
+import { storeFolder } from './cli/offline.ts';
+import { tierOf } from './cli/probe.ts';
+import { runCommand } from './cli/program.ts';
+import { readBundleFolder, verifyFolder } from './cli/verify.ts';
+import type { Config } from './config.ts';
+import type { Join } from './contract/enrollment.ts';
+import { envelopeKinds } from './contract/envelope.ts';
+import { streams } from './contract/event.ts';
+import { RefusalError } from './contract/refusal.ts';
+import { describeDevice } from './describe-device.ts';
+import { makeAudit } from './events/audit.ts';
+import { Spool } from './events/spool.ts';
+import { DeviceFollower, wantedInterfaces } from './follow-device.ts';
+import { joinFleet } from './join-fleet.ts';
+import { Kernel } from './kernel/kernel.ts';
+import { type ObjectFiles, objects } from './kernel/objects.ts';
+import { askConfirmation } from './link/confirm-trial.ts';
+import { EnrollmentChannel } from './link/enrollment-channel.ts';
+import { fetchBundle } from './link/fetch-bundle.ts';
+import type { Incoming } from './link/inbox.ts';
+import { Session } from './link/session.ts';
+import { SessionMemory } from './link/session-memory.ts';
+import { readBpfObject } from './os/assets.ts';
+import { buildMs, version } from './os/build-info.ts';
+import { type Clock, SystemClock } from './os/clock.ts';
+import { DiskFiles, type Files } from './os/files.ts';
+import { type Log, makeLog } from './os/log.ts';
+import { findHardwareId, readMachine } from './os/machine.ts';
+import { systemRandom } from './os/random.ts';
+import { stepSystemClock } from './os/set-clock.ts';
+import { runView } from './query/views.ts';
+import { StateReporter } from './report-state.ts';
+import { type EventStream, streamEvents } from './stream-events.ts';
+import { type Identity, IdentityStore, trustSigners } from './trust/identity.ts';
+import { parseEndpoint, parseJoin } from './trust/join.ts';
+import type { Trusted } from './trust/keys.ts';
+import { fetchPinnedAuthority } from './trust/pinned-authority.ts';
+import { BundleStore } from './trust/store.ts';
+
+/** BPF_FS_MAGIC of <linux/magic.h>. */
+const bpffsMagic = 0xcafe4a11;
+const joinFileBytesMax = 8 * 1024;
+/** How often `events --follow` looks for new ones. */
+const followEveryMs = 250;
+
+async function run(config: Config, openAddon: () => Promise<Addon>, files: Files): Promise<number> {
+  const log = makeLog(config.log.level);
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+  const machine = readMachine();
+  const addon = await openAddon();
+  const bootMs = () => Number(addon.bootNs()) / 1e6;
+  const clock = new SystemClock({ bootMs, systemMs: Date.now });
+  if (buildMs > 0) clock.learn(buildMs, 'floor');
+  log.info(
+    { version, kernel: machine.kernel, boot: machine.bootId, libbpf: addon.libbpfVersion },
+    'agent: starting',
+  );
+
+  let control: ControlServer;
+  try {
+    control = await ControlServer.open(files, config.runDirectory, log);
+  } catch (error) {
+    if (!(error instanceof AlreadyRunning)) throw error;
+    log.fatal(error.message);
+    return 1;
+  }
+  files.makeFolder(config.stateDirectory);
+  const spool = Spool.open({
+    folder: join(config.stateDirectory, 'spool'),
+    bytesMax: config.spool.bytesMax,
+    bootId: machine.bootId,
+    clock,
+    log,
+  });
+  let events: EventStream | null = null;
+  const audit = (what: string, detail: Readonly<Record<string, string | number | boolean | null>>) => {
+    if (events === null) spool.append('audit', makeAudit(what, detail));
+    else events.audit(what, detail);
+  };
+
+  // ── the kernel: enforcing before anything is connected ────────────────────────────────────────────────
+
+  const features = addon.probe();
+  const cgroup = hardeningRoot(config, addon, log);
+  prepareBpffs(config.bpffs, addon, log);
+  const kernel = await Kernel.open({
+    addon,
+    bpffs: config.bpffs,
+    files: readObjects(),
+    cgroup,
+    onRecycled: ({ id, hits, bytes }) =>
+      audit('counter.recycled', { rule: id, hits: Number(hits), bytes: Number(bytes) }),
+  });
+  kernel.setPacketEventsPerSecond(config.events.packetPerSecond);
+  const { store, damage } = BundleStore.open(files, storeFolder(config));
+  if (damage !== null) log.error({ damage }, 'the record of bundles was damaged and is set aside');
+
+  const who = { tenant: '', device: '' };
+  let trusted: Trusted | null = null;
+  const identities = new IdentityStore(files, join(config.stateDirectory, 'identity'));
+  const become = (identity: Identity) => {
+    who.tenant = identity.tenant;
+    who.device = identity.device;
+    trusted = trustSigners(identity);
+  };
+  const known = identities.load();
+  if (known !== null) become(known);
+
+  const attachable = () => wantedInterfaces(addon.interfaces(), config.interfaces);
+  const cgroupId = (path: string) => findCgroup(addon, cgroup, path);
+  let changed = () => {};
+  const applier = new BundleApplier({
+    we: who,
+    trusted: () => {
+      if (trusted === null)
+        throw new RefusalError('bundle.signature', 'this device is not enrolled: it trusts nobody');
+      return trusted;
+    },
+    store,
+    kernel,
+    facts: () => ({ interfaces: attachable(), cgroupId }),
+    trial: config.trial,
+    bootId: machine.bootId,
+    clock,
+    random: systemRandom,
+    log,
+    onStep: stopAtStep,
+    onChange: () => changed(),
+    audit,
+  });
+  await applier.start();
+  const follower = new DeviceFollower({
+    kernel,
+    applier,
+    interfaces: attachable,
+    cgroupId,
+    attach: { xdpMode: config.xdpMode, egress: features.tcx === 0 ? 'tcx' : 'clsact' },
+    onChange: () => changed(),
+    clock,
+    log,
+  });
+  await follower.look();
+  audit('agent.started', {
+    version,
+    programs: kernel.status().how,
+    serial: applier.state().inForce?.serial ?? 0,
+  });
+
+  // ── what it says of itself, and who asks on the device ────────────────────────────────────────────────
+
+  let session: Session | null = null;
+  const device = describeDevice({
+    version,
+    machine,
+    tier: cgroup === null ? 'D' : tierOf(features),
+    who,
+    kernel,
+    applier,
+    spool,
+    clock,
+    interfaces: () => addon.interfaces(),
+    link: () => session?.status() ?? null,
+    counts: () => ({ ...events?.counts(), ...answerer.counts() }),
+  });
+  const answerer = new QueryAnswerer({
+    source: device.source,
+    send: async (who, part) => {
+      if (session === null) return;
+      await session.send({ topic: session.topics.answer(who), kind: envelopeKinds.answer, body: part });
+    },
+    clock,
+    log,
+  });
+  const reporter = new StateReporter({
+    state: device.reported,
+    send: async (body) => {
+      if (session === null) return;
+      await session.send({
+        topic: session.topics.reported,
+        kind: envelopeKinds.reported,
+        body,
+        retain: true,
+      });
+    },
+    clock,
+    log,
+  });
+  changed = () => reporter.changed();
+
+  const names = new Map<number, string>();
+  const interfaceName = (index: number): string | null => {
+    if (!names.has(index)) for (const one of addon.interfaces()) names.set(one.index, one.name);
+    return names.get(index) ?? null;
+  };
+  events = streamEvents({
+    rings: { packet: kernel.packetRing, call: kernel.callRing },
+    addon,
+    kernelNames: { ruleName: (index) => kernel.ruleName(index), interfaceName },
+    totals: () => kernel.totals(),
+    spool,
+    publish: async (body) => {
+      if (session === null) throw new Error('there is no session yet');
+      const key = `${body.stream} ${body.events[0]?.seq}`;
+      await session.send({ topic: session.topics.events, kind: envelopeKinds.events, body, key });
+    },
+    clock,
+    random: systemRandom,
+    log,
+  });
+
+  control.serve(async function* (ask, gone): AsyncGenerator<Row> {
+    switch (ask.ask) {
+      case 'query':
+        yield* await runView(ask.view, ask.args, device.source);
+        return;
+      case 'return':
+        yield { returned: await applier.returnToPrevious() };
+        return;
+      case 'follow':
+        yield* newEvents(spool, clock, AbortSignal.any([gone, stop.signal]));
+        return;
+      case 'apply':
+        yield* applyFolder(ask.folder, gone);
+        return;
+    }
+  });
+
+  // ── the fleet ─────────────────────────────────────────────────────────────────────────────────────────
+
+  const flows = [
+    follower.run(stop.signal),
+    reporter.run(stop.signal),
+    joinAndTalk().catch((error: unknown) => {
+      if (!stop.signal.aborted) throw error;
+    }),
+  ];
+  const failure = await Promise.race([Promise.all(flows).then(() => null), stopped(stop.signal)]).catch(
+    (error: unknown) => ({ error }),
+  );
+  if (failure !== null) log.fatal({ error: failure.error }, 'agent: a flow ended');
+
+  // ── the end: what began last stops first ──────────────────────────────────────────────────────────────
+
+  stop.abort();
+  audit('agent.stopped', { failed: failure !== null });
+  await applier.close();
+  await events.close();
+  await Promise.allSettled(flows);
+  await control.close();
+  await spool.close();
+  kernel.close();
+  log.info('agent: stopped, enforcement stays');
+  return failure === null ? 0 : 1;
+
+  async function joinAndTalk(): Promise<void> {
+    stepClockIfAsked(config, clock, log);
+    const joinLine = readJoin(config, files);
+    const identity = await joinFleet(
+      {
+        store: identities,
+        join: joinLine,
+        hardwareId: findHardwareId(config.hardwareId ?? undefined) ?? machine.hostname,
+        hostname: machine.hostname,
+        reach: reachListener,
+        pause: {
+          baseMs: config.link.reconnectSeconds.minimum * 1000,
+          maxMs: config.link.reconnectSeconds.maximum * 1000,
+        },
+        clock,
+        random: systemRandom,
+        log,
+      },
+      stop.signal,
+    );
+    if (known === null) audit('device.enrolled', { tenant: identity.tenant, device: identity.device });
+    become(identity);
+    const made = new Session({
+      endpoint: parseEndpoint(identity.broker),
+      credentials: identity,
+      ...who,
+      keepaliveSeconds: config.link.keepaliveSeconds,
+      reconnect: {
+        baseMs: config.link.reconnectSeconds.minimum * 1000,
+        maxMs: config.link.reconnectSeconds.maximum * 1000,
+      },
+      bootId: machine.bootId,
+      memory: new SessionMemory(files, join(config.stateDirectory, 'link.json'), log),
+      clock,
+      random: systemRandom,
+      log,
+      birth: device.birth,
+    });
+    session = made;
+    made.listen(receive);
+    made.onUp(() => {
+      reporter.connected();
+      events?.connected();
+    });
+    const tools = { session: made, tenant: who.tenant, clock, random: systemRandom };
+    applier.connect({
+      reconnect: (signal) => made.reconnect(signal),
+      fetchBundle: (digest, bytes, signal) => fetchBundle(tools, digest, bytes, signal),
+      askConfirmation: (ask, signal) => askConfirmation(tools, ask, signal),
+    });
+    await made.run(stop.signal);
+  }
+
+  function receive(message: Incoming): void {
+    switch (message.kind) {
+      case 'desired':
+        if (message.bytes !== null) applier.offer(message.bytes);
+        return;
+      case 'query':
+        void answerer.answer(message.query);
+        return;
+      case 'bad-query':
+        void answerer.refuse(message, message.refusal);
+        return;
+      case 'spooled':
+        events?.acknowledge(message.acknowledgement);
+        return;
+      case 'confirmed':
+      case 'part':
+        // Whoever waits for it listens himself.
+        return;
+      case 'unreadable':
+        return;
+    }
+  }
+
+  /** As if it had come over the link; ends when the flow is done with it. */
+  async function* applyFolder(folder: string, gone: AbortSignal): AsyncGenerator<Row> {
+    if (trusted === null)
+      throw new RefusalError('bundle.signature', 'this device is not enrolled: it trusts nobody');
+    const bundle = readBundleFolder(files, folder);
+    const { row } = verifyFolder(bundle, trusted, who);
+    const { serial, digest } = { serial: Number(row.serial), digest: String(row.digest) };
+    store.keep({ serial, digest }, bundle);
+    applier.offer(bundle.assignment);
+    for (;;) {
+      if (applier.refusedOffer !== null)
+        throw new RefusalError(applier.refusedOffer.code, applier.refusedOffer.detail);
+      const { assignment, inForce } = applier.state();
+      const settled = !['fetching', 'verified', 'trial'].includes(assignment?.result ?? 'fetching');
+      if (assignment !== null && assignment.serial >= serial && settled) {
+        yield { ...assignment };
+        return;
+      }
+      if (inForce?.serial === serial && assignment?.result === 'confirmed') return;
+      await clock.sleep(followEveryMs, gone);
+    }
+  }
+}
+
+/** Rows for `events --follow`: what the spool's tail shows beyond what was there before. */
+async function* newEvents(spool: Spool, clock: Clock, signal: AbortSignal): AsyncGenerator<Row> {
+  const seen = new Map(streams.map((stream) => [stream, spool.lastSeq(stream)]));
+  while (!signal.aborted) {
+    for (const event of spool.tail(1000)) {
+      if (event.seq <= (seen.get(event.stream) ?? 0)) continue;
+      seen.set(event.stream, event.seq);
+      yield { ...event };
+    }
+    await clock.sleep(followEveryMs, signal).catch(() => {});
+  }
+}
+
+/** How to reach the enrollment listener that a join line names. */
+function reachListener(
+  join: Join,
+): Parameters<typeof joinFleet>[0]['reach'] extends (join: Join) => infer R ? R : never {
+  const endpoint = parseEndpoint(join.enroll);
+  return {
+    authority: (signal) => fetchPinnedAuthority(endpoint, join.authority, signal),
+    open: (authority, client, signal) =>
+      EnrollmentChannel.open({ endpoint, authority, tenant: join.tenant, claim: join.token, client }, signal),
+  };
+}
+
+function readJoin(config: Config, files: Files): Join | null {
+  if (config.join === null) return null;
+  if (!config.join.startsWith('/')) return parseJoin(config.join);
+  const bytes = files.readBounded(config.join, joinFileBytesMax);
+  return bytes === null ? null : parseJoin(new TextDecoder().decode(bytes));
+}
+
+function stepClockIfAsked(config: Config, clock: Clock, log: Log): void {
+  const { ms, quality } = clock.wall();
+  if (ms === null || quality === 'ntp') return;
+  if (!config.clock.step) {
+    log.warn(
+      { systemClock: new Date().toISOString(), certainlyPast: new Date(ms).toISOString() },
+      'the system clock is behind: TLS may refuse certificates as not yet valid; set clock.step',
+    );
+    return;
+  }
+  try {
+    stepSystemClock(ms);
+    log.warn({ to: new Date(ms).toISOString() }, 'the system clock was behind and is set forward');
+  } catch (error) {
+    log.error(
+      { error: error instanceof Error ? error.message : String(error) },
+      'the system clock could not be set',
+    );
+  }
+}
+
+function readObjects(): ObjectFiles {
+  const names = Object.keys(objects) as (keyof typeof objects)[];
+  return Object.fromEntries(names.map((name) => [name, readBpfObject(name)])) as ObjectFiles;
+}
+
+function prepareBpffs(path: string, addon: Addon, log: Log): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (statfsSync(path).type === bpffsMagic) return;
+  addon.mountBpffs(path);
+  log.info({ path }, 'bpf file system mounted');
+}
+
+/** The hardening root, made where it is missing; null where calls cannot be judged. */
+function hardeningRoot(config: Config, addon: Addon, log: Log): string | null {
+  if (config.hardening === null) return null;
+  const path = config.hardening.cgroup;
+  try {
+    if (!existsSync(path)) mkdirSync(path, { recursive: true });
+    addon.cgroupId(path);
+    return path;
+  } catch (error) {
+    log.error(
+      { path, error: error instanceof Error ? error.message : String(error) },
+      'no hardening: the cgroup cannot be used',
+    );
+    return null;
+  }
+}
+
+function findCgroup(addon: Addon, root: string | null, path: string): bigint | null {
+  if (root === null) return null;
+  try {
+    return addon.cgroupId(join(root, path));
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** For fault tests: HUSK_STOP_AT names a step, and the process stops itself in it, to be killed there. */
+function stopAtStep(step: Step): void {
+  if (process.env.HUSK_STOP_AT === step) process.kill(process.pid, 'SIGSTOP');
+}
+
+function stopped(signal: AbortSignal): Promise<null> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(null);
+    signal.addEventListener('abort', () => resolve(null), { once: true });
+  });
+}
+
+async function main(): Promise<void> {
+  const files = new DiskFiles();
+  const addon = async () => (await import('../native/index.ts')).addon;
+  process.exitCode = await runCommand(process.argv.slice(2), {
+    files,
+    addon,
+    run: (config) => run(config, addon, files),
+    out: (text) => process.stdout.write(text),
+    complain: (text) => process.stderr.write(text),
+    isTerminal: process.stdin.isTTY === true,
+  });
+}
+
+void main();

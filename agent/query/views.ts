@@ -1,0 +1,57 @@
+// The catalogue of views: what each takes and what rows it gives. Read-only, no shell, bounded.
+//
+// Where the rows come from is handed in as a source, so that the running agent, the command line without an
+// agent and a test answer with the same code.
+
+import { z } from 'zod';
+import type { Query, View } from '../contract/query.ts';
+import { RefusalError } from '../contract/refusal.ts';
+
+export type Row = Readonly<Record<string, unknown>>;
+
+/** What the device can say of itself. Every method may take its time. */
+export interface ViewSource {
+  status(): Promise<Row>;
+  interfaces(): Promise<readonly Row[]>;
+  rules(): Promise<readonly Row[]>;
+  sets(): Promise<readonly Row[]>;
+  events(count: number): Promise<readonly Row[]>;
+}
+
+export const eventsDefault = 50;
+export const eventsMax = 1000;
+
+const noArguments = z.strictObject({});
+const eventsArguments = z.strictObject({ count: z.int().min(1).max(eventsMax).default(eventsDefault) });
+
+/** The rows of a view. Throws RefusalError query.arguments. */
+export async function runView(view: View, args: Query['args'], source: ViewSource): Promise<readonly Row[]> {
+  switch (view) {
+    case 'status':
+      readArguments(noArguments, view, args);
+      return [await source.status()];
+    case 'interfaces':
+      readArguments(noArguments, view, args);
+      return source.interfaces();
+    case 'rules':
+      readArguments(noArguments, view, args);
+      return source.rules();
+    case 'sets':
+      readArguments(noArguments, view, args);
+      return source.sets();
+    case 'events':
+      return source.events(readArguments(eventsArguments, view, args).count);
+  }
+}
+
+function readArguments<T>(schema: z.ZodType<T>, view: View, args: Query['args']): T {
+  const result = schema.safeParse(args ?? {});
+  if (result.success) return result.data;
+  const faults = result.error.issues.map((issue) => `${[view, ...issue.path].join('.')}: ${issue.message}`);
+  throw new RefusalError('query.arguments', faults.join('; '));
+}
+
+/** Numbers of the kernel as JSON has them; beyond 2⁵³ as decimal text, never rounded. */
+export function shownCount(count: bigint): number | string {
+  return count <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(count) : count.toString();
+}
