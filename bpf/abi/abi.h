@@ -91,9 +91,9 @@ enum husk_table {
 
 /* Indexes into the per-CPU array `totals` (u64 each). */
 enum husk_total {
-    HUSK_TOTAL_INGRESS = 0,
+    HUSK_TOTAL_INGRESS = 0, /* packets that came by, in a zone or not */
     HUSK_TOTAL_EGRESS = 1,
-    HUSK_TOTAL_CALLS = 2,
+    HUSK_TOTAL_CALLS = 2, /* calls of tasks with a subject */
     HUSK_TOTAL_NEVER_DROP = 3,
     HUSK_TOTAL_UNPARSEABLE = 4,
     HUSK_TOTAL_UNZONED = 5,

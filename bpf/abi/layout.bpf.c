@@ -1,42 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Never loaded: names every struct, enum and number of the ABI, so that the BTF of this object carries all
- * of them. gen-layout.ts turns it into layout.gen.ts. What is added to a header is added here as well; a
- * test reads the headers and fails if it was forgotten.
+ * Never loaded: layout.h names the structs and enums, and this adds the numbers, so that the BTF of this
+ * object carries the whole ABI. gen-layout.ts turns it into layout.gen.ts. A test reads the headers and
+ * fails if a number was forgotten here.
  */
-#include "abi.h"
-#include "event.h"
+#include "layout.h"
 #include "limits.h"
-#include "tables.h"
-
-/* A pointer is enough for clang to emit the whole type. */
-#define STRUCT(NAME) struct NAME *layout_##NAME
-#define ENUM(NAME) enum NAME layout_##NAME
-
-STRUCT(husk_control);
-STRUCT(husk_counter);
-STRUCT(husk_rule_name);
-STRUCT(husk_try);
-STRUCT(husk_tried);
-STRUCT(husk_generation);
-STRUCT(husk_zone);
-STRUCT(husk_rule);
-STRUCT(husk_rule_list);
-STRUCT(husk_prefix4);
-STRUCT(husk_prefix6);
-STRUCT(husk_call_rule);
-STRUCT(husk_call_list);
-STRUCT(husk_event);
-STRUCT(husk_packet_event);
-STRUCT(husk_call_event);
-
-ENUM(husk_verdict);
-ENUM(husk_reason);
-ENUM(husk_mode);
-ENUM(husk_hook);
-ENUM(husk_table);
-ENUM(husk_total);
-ENUM(husk_event_kind);
 
 /* Macros leave no BTF: each becomes an enumerator of its name and an underscore. */
 #define NUMBER(NAME) NAME##_ = (NAME)
@@ -76,4 +45,4 @@ enum husk_numbers {
     NUMBER(HUSK_CALL_BIND),
     NUMBER(HUSK_CALL_SOCKET),
 };
-ENUM(husk_numbers);
+LAYOUT_ENUM(husk_numbers);

@@ -30,7 +30,8 @@
 /* Entries of the table from cgroup to subjects. */
 #define HUSK_CGROUPS_MAX 256
 
-/* How far up a task's cgroup is followed when its subjects are looked up. */
+/* Levels of the cgroup tree, from the root (0), whose subjects a task below has as well. A subject on a
+ * deeper cgroup is that cgroup's alone: user space refuses it. */
 #define HUSK_CGROUP_DEPTH_MAX 8
 
 /* Dense indexes of rule counters, shared by both slots and by generations to come. */

@@ -43,7 +43,7 @@ _Static_assert(sizeof(struct husk_zone) == 16, "husk_zone");
 /* husk_rule.flags and husk_call_rule.flags */
 #define HUSK_MATCH_PROTOCOL 1  /* ip_proto must be equal */
 #define HUSK_MATCH_PORTS 2     /* the packet must have ports, inside both ranges */
-#define HUSK_MATCH_TCP_FLAGS 4 /* (flags & tcp_flags_mask) == tcp_flags_value */
+#define HUSK_MATCH_TCP_FLAGS 4 /* the packet must have a TCP header; (flags & mask) == value */
 #define HUSK_NOT_FROM 8        /* the source condition as a whole is negated */
 #define HUSK_NOT_TO 16         /* the destination condition as a whole is negated */
 

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The one judgement of a system call, for every cgroup hook:
+ *
+ *   no subject -> allow;  rules in order (denials, allowances, defaults) -> the first in enforce mode that
+ *   matches;  none -> allow
+ *
+ * Rules in monitor mode that match on the way are counted and passed over; the first that would have denied
+ * is reported. A slot or table that is missing allows, and is counted. Calls run in a task that may be
+ * preempted, so all of it is on the stack, and there is no bench as for packets.
+ *
+ * The canary, a task in the cgroup that `try_label` names, is judged by the slot and the subjects named
+ * there. It gets the verdict as an errno like any other task, leaves it in `tried`, and touches no counter
+ * and no ring.
+ */
+#ifndef HUSK_JUDGE_CALL_H
+#define HUSK_JUDGE_CALL_H
+
+#include "emit.h"
+
+/* What a cgroup program returns. */
+#define CALL_ALLOWED 1
+#define CALL_REFUSED 0 /* EPERM */
+
+/* Whose call it is, and by which tables it is judged. */
+struct caller {
+    husk_u64 cgroup;
+    husk_u64 serial;
+    husk_u32 slot;
+    bool is_canary;
+};
+
+static __always_inline husk_u64 subjects_of(void *subjects, husk_u64 cgroup)
+{
+    husk_u64 *found = bpf_map_lookup_elem(subjects, &cgroup);
+    return found ? *found : 0;
+}
+
+/* A task has the subjects of its cgroup and of those above it. Ancestors are asked for by level from the
+ * root; a cgroup deeper than the levels followed has its own subjects and those of its first ancestors. */
+static __always_inline husk_u64 find_subjects(void *subjects, husk_u64 cgroup)
+{
+    husk_u64 found = subjects_of(subjects, cgroup);
+#pragma unroll
+    for (int level = 0; level < HUSK_CGROUP_DEPTH_MAX; level++) {
+        husk_u64 ancestor = bpf_get_current_ancestor_cgroup_id(level);
+        if (!ancestor)
+            break;
+        found |= subjects_of(subjects, ancestor);
+    }
+    return found;
+}
+
+static __always_inline void report_call(const struct caller *caller, const struct call *call,
+                                        const struct husk_call_rule *rule)
+{
+    struct finding finding = {
+        .serial = caller->serial,
+        .rule = rule->rule,
+        .hook = call->hook,
+        .verdict = HUSK_VERDICT_DENY,
+        .mode = rule->mode,
+        .reason = rule->is_default ? HUSK_REASON_DEFAULT : HUSK_REASON_RULE,
+    };
+    emit_call(&finding, call, caller->cgroup);
+}
+
+#define CALL_PARTS (HUSK_CALL_RULES_MAX / 64)
+_Static_assert((HUSK_CALL_RULES_MAX & (HUSK_CALL_RULES_MAX - 1)) == 0, "an index into the list is masked");
+
+/* Rules of the list that matched, a bit each, up to the first in enforce mode. */
+struct matches {
+    husk_u64 enforced[CALL_PARTS];
+    husk_u64 monitored[CALL_PARTS];
+    husk_u64 would_deny[CALL_PARTS]; /* of those monitored */
+};
+
+/* Bits, and not the place of the match, are carried out of the loop: a word of bits can be made the same
+ * unknown number wherever the loop was left. */
+static __always_inline void walk_call_rules(const struct call *call, const struct husk_call_list *list,
+                                            husk_u32 part, struct matches *matches)
+{
+    husk_u64 enforced = 0, monitored = 0, would_deny = 0;
+#pragma clang loop unroll(disable)
+    for (husk_u32 index = 0; index < 64; index++) {
+        if (part * 64 + index >= list->count || enforced)
+            break;
+        const struct husk_call_rule *rule = &list->rules[part * 64 + index];
+        husk_u64 is_match = any(call_rule_differs(rule, call)) ^ 1;
+        husk_u64 is_monitor = any(rule->mode ^ HUSK_MODE_ENFORCE);
+        husk_u64 is_deny = any(rule->verdict ^ HUSK_VERDICT_DENY) ^ 1;
+        enforced |= (is_match & (is_monitor ^ 1)) << index;
+        monitored |= (is_match & is_monitor) << index;
+        would_deny |= (is_match & is_monitor & is_deny) << index;
+    }
+    matches->enforced[part] = husk_unknown(enforced);
+    matches->monitored[part] = husk_unknown(monitored);
+    matches->would_deny[part] = husk_unknown(would_deny);
+}
+
+/* Beside the loop: its own forks would be walked again in every round. */
+GLOBAL husk_count_call_rule(husk_u32 rule)
+{
+    count_rule(rule, 0);
+    return 0;
+}
+
+/* Counts the rules of the part whose bits are set. */
+GLOBAL husk_count_calls(husk_u32 slot, husk_u32 part, husk_u64 bits)
+{
+    const struct husk_call_list *list = table_wide(&calls_slots, slot);
+    if (!list)
+        return 0;
+#pragma clang loop unroll(disable)
+    for (husk_u32 round = 0; round < 64; round++) {
+        if (!bits)
+            break;
+        husk_u64 index = part * 64 + lowest_bit(bits);
+        bits &= bits - 1;
+        husk_u32 rule = list->rules[index & (HUSK_CALL_RULES_MAX - 1)].rule;
+        husk_count_call_rule(rule);
+    }
+    return 0;
+}
+
+static __always_inline const struct husk_call_rule *first_rule(const struct husk_call_list *list,
+                                                               const husk_u64 *bits)
+{
+#pragma unroll
+    for (husk_u32 part = 0; part < CALL_PARTS; part++) {
+        if (bits[part])
+            return &list->rules[(part * 64 + lowest_bit(bits[part])) & (HUSK_CALL_RULES_MAX - 1)];
+    }
+    return NULL;
+}
+
+/* The verdict of the slot's rules. False where a table is missing. */
+static __always_inline bool judge_by_rules(struct caller *caller, struct call *call,
+                                           struct husk_tried *result)
+{
+    const struct husk_generation *generation = table_wide(&generation_slots, caller->slot);
+    const struct husk_call_list *list = table_wide(&calls_slots, caller->slot);
+    if (!generation || !list)
+        return false;
+    caller->serial = generation->serial;
+    if (call->family && !sets_with(&call_set4_slots, &call_set6_slots, caller->slot,
+                                   call->family == HUSK_FAMILY_IPV4, &call->addr, &call->to_sets))
+        return false;
+
+    struct matches matches = {};
+    _Static_assert(CALL_PARTS == 2, "two walks");
+    walk_call_rules(call, list, 0, &matches);
+    if (!matches.enforced[0] && list->count > 64)
+        walk_call_rules(call, list, 1, &matches);
+    const struct husk_call_rule *monitored = first_rule(list, matches.monitored);
+    const struct husk_call_rule *would_deny = first_rule(list, matches.would_deny);
+    const struct husk_call_rule *rule = first_rule(list, matches.enforced);
+
+    if (monitored)
+        result->monitored = monitored->rule;
+    result->reason = HUSK_REASON_DEFAULT;
+    if (rule) {
+        result->rule = rule->rule;
+        result->reason = rule->is_default ? HUSK_REASON_DEFAULT : HUSK_REASON_RULE;
+        if (rule->verdict == HUSK_VERDICT_DENY)
+            result->verdict = HUSK_VERDICT_DENY;
+    }
+    if (caller->is_canary)
+        return true;
+#pragma unroll
+    for (husk_u32 part = 0; part < CALL_PARTS; part++) {
+        if (matches.monitored[part] | matches.enforced[part])
+            husk_count_calls(caller->slot, part, matches.monitored[part] | matches.enforced[part]);
+    }
+    if (would_deny)
+        report_call(caller, call, would_deny);
+    if (rule && rule->verdict == HUSK_VERDICT_DENY)
+        report_call(caller, call, rule);
+    return true;
+}
+
+static __always_inline void record_tried(struct husk_tried *result)
+{
+    struct husk_tried *record = map_only_entry(&tried);
+    if (!record)
+        return;
+    result->runs = record->runs + 1;
+    *record = *result;
+}
+
+/* What the hook returns. */
+static __always_inline int judge_call(struct call *call)
+{
+    struct husk_control *shared = map_only_entry(&control);
+    const struct husk_try *label = map_only_entry(&try_label);
+    if (!shared || !label)
+        return CALL_ALLOWED;
+    struct caller caller = {.cgroup = bpf_get_current_cgroup_id()};
+    caller.is_canary = label->canary_cgroup == caller.cgroup;
+    caller.slot = caller.is_canary ? label->slot : live_slot(shared);
+
+    struct husk_tried result = {
+        .verdict = HUSK_VERDICT_ALLOW,
+        .reason = HUSK_REASON_NO_SUBJECT,
+        .rule = HUSK_RULE_NONE,
+        .monitored = HUSK_RULE_NONE,
+    };
+    void *subjects = bpf_map_lookup_elem(&subjects_slots, &caller.slot);
+    if (subjects)
+        call->subjects = caller.is_canary ? label->canary_subjects : find_subjects(subjects, caller.cgroup);
+    if (!subjects || (call->subjects && !judge_by_rules(&caller, call, &result)))
+        result.reason = HUSK_REASON_NO_GENERATION;
+
+    if (caller.is_canary)
+        record_tried(&result);
+    else if (result.reason == HUSK_REASON_NO_GENERATION)
+        count_total(HUSK_TOTAL_NO_GENERATION);
+    else if (result.reason != HUSK_REASON_NO_SUBJECT)
+        count_total(HUSK_TOTAL_CALLS);
+    return result.verdict == HUSK_VERDICT_DENY ? CALL_REFUSED : CALL_ALLOWED;
+}
+
+/* What a sock_addr hook says of the address, IPv4. MPTCP's number (262) ends in TCP's: cut, it is judged as
+ * what it is on the wire. */
+static __always_inline int judge_call4(struct bpf_sock_addr *ctx, husk_u8 hook, husk_u8 number)
+{
+    struct call call = {
+        .socket_family = ctx->family,
+        .socket_type = ctx->type,
+        .port = bpf_ntohs(ctx->user_port),
+        .call = number,
+        .family = HUSK_FAMILY_IPV4,
+        .ip_proto = ctx->protocol,
+        .hook = hook,
+    };
+    address_from_ipv4(&call.addr, ctx->user_ip4);
+    return judge_call(&call);
+}
+
+/* The same for IPv6; an IPv4 address in IPv6 clothes is judged as what goes out on the wire. */
+static __always_inline int judge_call6(struct bpf_sock_addr *ctx, husk_u8 hook, husk_u8 number)
+{
+    struct call call = {
+        .socket_family = ctx->family,
+        .socket_type = ctx->type,
+        .port = bpf_ntohs(ctx->user_port),
+        .call = number,
+        .ip_proto = ctx->protocol,
+        .hook = hook,
+    };
+    call.addr.words[0] = ctx->user_ip6[0];
+    call.addr.words[1] = ctx->user_ip6[1];
+    call.addr.words[2] = ctx->user_ip6[2];
+    call.addr.words[3] = ctx->user_ip6[3];
+    bool is_mapped = call.addr.halves[0] == 0 && call.addr.words[2] == bpf_htonl(0x0000ffff);
+    call.family = is_mapped ? HUSK_FAMILY_IPV4 : HUSK_FAMILY_IPV6;
+    return judge_call(&call);
+}
+
+#endif

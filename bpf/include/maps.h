@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Every map of the set, once. Each object declares them all under the same names and shapes, and the loader
+ * shares them by name; a map that an object does not use costs it nothing, since it is shared as well.
+ *
+ * Names are cut to 15 characters by the kernel; the loader goes by the full ones.
+ */
+#ifndef HUSK_MAPS_H
+#define HUSK_MAPS_H
+
+#include "compat.h"
+
+/*
+ * Writers: user space through mmap (live, the budget), programs (expired). Readers: every program, first.
+ * A missing entry cannot be (an array of one); the check that the verifier asks for allows and counts.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, husk_u32);
+    __type(value, struct husk_control);
+} control SEC(".maps");
+
+/* Writer: user space, before a try. Readers: twins and the call hooks. All zero: no canary, slot 0. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, husk_u32);
+    __type(value, struct husk_try);
+} try_label SEC(".maps");
+
+/* Writers: twins, and call hooks for the canary. Reader: user space, after a try. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, husk_u32);
+    __type(value, struct husk_tried);
+} tried SEC(".maps");
+
+/* By enum husk_total. Writers: every program. Reader: user space, which adds the CPUs up. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, HUSK_TOTAL_COUNT);
+    __type(key, husk_u32);
+    __type(value, husk_u64);
+} totals SEC(".maps");
+
+/* By dense index. Writers: every program. Reader: user space. An index past the end is not counted. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, HUSK_COUNTERS_MAX);
+    __type(key, husk_u32);
+    __type(value, struct husk_counter);
+} counters SEC(".maps");
+
+/* By dense index. Written and read by user space only; here so that it is created, pinned and adopted with
+ * the counters it names. Missing: the index is free. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, HUSK_COUNTERS_MAX);
+    __type(key, husk_u32);
+    __type(value, struct husk_rule_name);
+} rule_names SEC(".maps");
+
+/* Writers: packet programs. Reader: user space. Full: the new record is lost and counted. A ring of its own,
+ * so that a flood of packets can't evict denials of calls. */
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, HUSK_PACKET_RING_BYTES);
+} packet_events SEC(".maps");
+
+/* Writers: call programs. Reader: user space. Full: as above. */
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, HUSK_CALL_RING_BYTES);
+} call_events SEC(".maps");
+
+/* Packet events emitted in the current second, per CPU. Programs only. */
+struct event_budget {
+    husk_u64 second;
+    husk_u64 used;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, husk_u32);
+    __type(value, struct event_budget);
+} event_budget SEC(".maps");
+
+/*
+ * Tables, by slot. Writer: user space, which puts a new inner map in place of the old and never refills one.
+ * Readers: the programs of that kind of table, by the one slot they read. A missing entry means that the
+ * slot holds no generation: allowed, counted as HUSK_TOTAL_NO_GENERATION. The device stays reachable.
+ */
+#define SLOTS(NAME, ...)                                                                                     \
+    struct {                                                                                                 \
+        __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                                                            \
+        __uint(max_entries, HUSK_SLOTS);                                                                     \
+        __type(key, husk_u32);                                                                               \
+        __array(values, struct {__VA_ARGS__});                                                               \
+    } NAME SEC(".maps")
+
+/* One wide value: a table whose digest is one lookup away and whose rows need none. */
+#define WIDE(TYPE)                                                                                           \
+    __uint(type, BPF_MAP_TYPE_ARRAY);                                                                        \
+    __uint(max_entries, 1);                                                                                  \
+    __type(key, husk_u32);                                                                                   \
+    __type(value, TYPE);
+
+/* The kernel has tries only without preallocation. */
+#define TRIE(PREFIX)                                                                                         \
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);                                                                     \
+    __uint(map_flags, BPF_F_NO_PREALLOC);                                                                    \
+    __uint(max_entries, HUSK_PREFIXES_MAX);                                                                  \
+    __type(key, PREFIX);                                                                                     \
+    __type(value, husk_u64);
+
+#define TABLE(ENTRIES_MAX, KEY, VALUE)                                                                       \
+    __uint(type, BPF_MAP_TYPE_HASH);                                                                         \
+    __uint(max_entries, ENTRIES_MAX);                                                                        \
+    __type(key, KEY);                                                                                        \
+    __type(value, VALUE);
+
+SLOTS(generation_slots, WIDE(struct husk_generation));
+SLOTS(zones_slots, TABLE(HUSK_INTERFACES_MAX, husk_u32, struct husk_zone));
+SLOTS(ingress_slots, WIDE(struct husk_rule_list));
+SLOTS(egress_slots, WIDE(struct husk_rule_list));
+SLOTS(set4_slots, TRIE(struct husk_prefix4));
+SLOTS(set6_slots, TRIE(struct husk_prefix6));
+SLOTS(subjects_slots, TABLE(HUSK_CGROUPS_MAX, husk_u64, husk_u64));
+SLOTS(calls_slots, WIDE(struct husk_call_list));
+SLOTS(call_set4_slots, TRIE(struct husk_prefix4));
+SLOTS(call_set6_slots, TRIE(struct husk_prefix6));
+
+/* The only entry of a map of one. */
+static __always_inline void *map_only_entry(void *map)
+{
+    husk_u32 zero = 0;
+    return bpf_map_lookup_elem(map, &zero);
+}
+
+#endif
