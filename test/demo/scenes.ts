@@ -7,7 +7,15 @@ import { gunzipSync } from 'node:zlib';
 import type { Reported } from '../../agent/contract/state.ts';
 import { udpFrame } from '../lab/frame.ts';
 import { readCapture, sentTo } from '../lab/pcap.ts';
-import { addresses, publishAndSettle, ruleHits, type Site, serialKnown, settled } from '../lab/site.ts';
+import {
+  addresses,
+  publishAndSettle,
+  ruleHits,
+  type Site,
+  serialKnown,
+  settled,
+  startAgain,
+} from '../lab/site.ts';
 import { waitFor } from '../lab/wait-for.ts';
 import { Listener, send } from '../lab/wire.ts';
 import type { Account } from './account.ts';
@@ -165,7 +173,7 @@ export async function agentKilled(stage: Stage): Promise<void> {
     `connect() of the stub daemon is answered: ${tries.join(', ')}`,
   );
   await legitimate(stage);
-  await startAgain(stage);
+  await startAgain(site);
   const after = await reported(site);
   account.claim(
     after.inForce?.serial === serial,
@@ -247,7 +255,7 @@ export async function cutOffAndKilled(stage: Stage): Promise<void> {
     `without an agent, the device is reachable again ${seconds.toFixed(1)} s into the trial of ${trialSeconds} s`,
   );
   await floodDropped(stage, 'listedAfterKernelReturn');
-  await startAgain(stage);
+  await startAgain(site);
   const result = await settled(site, serial, 60_000);
   account.claim(
     result.assignment?.result === 'returned' && result.inForce?.serial === before?.serial,
@@ -380,18 +388,6 @@ const connectOnce = `
   const socket = require('node:net').connect(4444, '${addresses.attacker}');
   socket.on('connect', () => { console.log('connected'); socket.destroy(); });
   socket.on('error', (error) => console.log(error.code));`;
-
-async function startAgain({ site }: Stage): Promise<void> {
-  site.device.start();
-  await waitFor(
-    async () => {
-      const row = await site.controller.device(site.id);
-      // The last will of the killed one says `gone`; only a new birth says `up` again.
-      return row.state === 'up' && (await site.controller.query(site.id, 'status')) !== null;
-    },
-    { what: 'the device to be back', withinMs: 60_000, everyMs: 200 },
-  );
-}
 
 /** Whether one datagram from the neighbour comes out of the device on the other side. */
 function neighbourReaches({ site }: Stage): boolean {

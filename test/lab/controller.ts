@@ -2,7 +2,7 @@
 // command line like an operator would.
 
 import { join } from 'node:path';
-import type { HuskEvent, SpooledEvent } from '../../agent/contract/event.ts';
+import type { HuskEvent, SpooledEvent, Stream } from '../../agent/contract/event.ts';
 import type { Reported } from '../../agent/contract/state.ts';
 import { husk } from './executables.ts';
 import type { Lab } from './lab.ts';
@@ -21,8 +21,14 @@ export interface ControllerOptions {
 
 export interface DeviceRow {
   readonly device: string;
-  readonly state: string;
+  readonly state: 'never' | 'up' | 'bye' | 'gone' | 'offline';
+  /** Unix milliseconds. */
+  readonly stateAt: number | null;
   readonly reported: Reported | null;
+}
+
+export interface EventRow extends SpooledEvent {
+  readonly stream: Stream;
 }
 
 export interface Publication {
@@ -115,12 +121,25 @@ export class Controller {
     ]);
   }
 
-  async query(device: string, view: string, args: readonly string[] = []): Promise<unknown> {
-    return await this.#json(['query', device, view, ...args]);
+  /** The rows of a view. */
+  async query(device: string, view: string, args: readonly string[] = []): Promise<readonly unknown[]> {
+    const { rows } = (await this.#json(['query', device, view, ...args])) as { rows: readonly unknown[] };
+    return rows;
   }
 
-  async events(device: string): Promise<SpooledEvent[]> {
-    return (await this.#json(['events', '--device', device])) as SpooledEvent[];
+  /** The newest events of a device, oldest first. */
+  async events(device: string): Promise<EventRow[]> {
+    const out = await this.#must([
+      'events',
+      '--device',
+      device,
+      '--count',
+      '10000',
+      '--json',
+      '--data',
+      this.data,
+    ]);
+    return parseRows(out) as EventRow[];
   }
 
   async eventsOf<Kind extends HuskEvent['kind']>(
@@ -133,7 +152,7 @@ export class Controller {
 
   /** For a person with a terminal: everything devices publish, by a certificate that may read it. */
   watchCommand(from: Namespace): string {
-    const tls = ['--cafile', 'authority.pem', '--cert', 'service.pem', '--key', 'service.key'];
+    const tls = ['--cafile', 'authority.pem', '--cert', 'operator.pem', '--key', 'operator.key'];
     const files = tls.map((word) => (word.startsWith('--') ? word : join(this.data, word)));
     const broker = [
       '-h',
@@ -160,3 +179,10 @@ export class Controller {
 }
 
 const portsServed = { broker: 8883, enroll: 8884 } as const;
+
+/** One JSON document, or one a line. */
+function parseRows(out: string): unknown[] {
+  const lines = out.split('\n').filter((line) => line !== '');
+  if (out.trimStart().startsWith('[')) return JSON.parse(out) as unknown[];
+  return lines.map((line) => JSON.parse(line) as unknown);
+}

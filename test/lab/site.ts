@@ -145,6 +145,20 @@ export async function publishAndSettle(
   return await settled(site, before + 1, withinMs);
 }
 
+/** Starts the agent, ended before if it runs, and waits until the controller sees its new connection. */
+export async function startAgain(site: Site, env: Readonly<Record<string, string>> = {}): Promise<void> {
+  await site.device.kill('SIGKILL');
+  const before = (await site.controller.device(site.id)).stateAt ?? 0;
+  site.device.start(env);
+  await waitFor(
+    async () => {
+      const row = await site.controller.device(site.id);
+      return row.state === 'up' && (row.stateAt ?? 0) > before;
+    },
+    { what: 'the device to be connected again', withinMs: 60_000, everyMs: 150 },
+  );
+}
+
 /** The serial of the newest assignment that the device has reported on; 0 for none. */
 export async function serialKnown(site: Site): Promise<number> {
   return (await site.controller.device(site.id)).reported?.assignment?.serial ?? 0;
