@@ -65,9 +65,9 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   const machine = readMachine();
   const addon = await openAddon();
-  const bootMs = () => Number(addon.bootNs()) / 1e6;
+  const bootMs = () => Number(addon.bootNs() / 1_000_000n);
   const clock = new SystemClock({ bootMs, systemMs: Date.now });
-  if (buildMs > 0) clock.learn(buildMs, 'floor');
+  clock.learn(buildMs, 'floor');
   log.info(
     { version, kernel: machine.kernel, boot: machine.bootId, libbpf: addon.libbpfVersion },
     'agent: starting',

@@ -5,6 +5,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
+import { getSystemErrorName } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import type { Features } from '../../native/index.ts';
 
@@ -106,7 +107,7 @@ export function makeProbeReport(features: Features, libbpf: string): ProbeReport
         .filter((need) => features[need.feature] !== 0)
         .map((need) => ({
           for: need.for,
-          what: `${need.what}: errno ${features[need.feature]}`,
+          what: `${need.what}: ${explainErrno(features[need.feature])}`,
           options: need.options.map((option) => withPresent(option, config?.options ?? null)),
         })),
       ...betterTiers(features),
@@ -137,6 +138,11 @@ function betterTiers(features: Features): Missing[] {
       options: active || features.lsm !== 0 ? [] : ['boot parameter lsm=…,bpf'],
     },
   ];
+}
+
+function explainErrno(errno: number): string {
+  const name = getSystemErrorName(-errno);
+  return name === 'EPERM' ? 'EPERM, refused here by privileges, lockdown or the hypervisor' : name;
 }
 
 function withPresent(option: string, options: ReadonlyMap<string, string> | null): string {

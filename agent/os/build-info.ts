@@ -5,5 +5,6 @@ declare const HUSK_BUILD_SECONDS: number | undefined;
 /** As in package.json; a test compares. */
 export const version = '0.1.0';
 
-/** Unix milliseconds of the sources' commit; 0 in a checkout, which has no floor to give. */
-export const buildMs = typeof HUSK_BUILD_SECONDS === 'undefined' ? 0 : HUSK_BUILD_SECONDS * 1000;
+/** Unix milliseconds that have certainly passed: of the sources' commit, or of this version's beginning in a checkout. */
+export const buildMs =
+  typeof HUSK_BUILD_SECONDS === 'undefined' ? Date.UTC(2026, 10, 1) : HUSK_BUILD_SECONDS * 1000;
