@@ -56,6 +56,20 @@ export class Database {
     }
   }
 
+  /** Inside of a transaction: work that is undone alone if it fails. */
+  savepoint<T>(work: () => T): T {
+    if (!this.#inTransaction) throw new Error('a savepoint outside of a transaction');
+    this.#db.exec('SAVEPOINT one');
+    try {
+      const result = work();
+      this.#db.exec('RELEASE one');
+      return result;
+    } catch (error) {
+      this.#db.exec('ROLLBACK TO one; RELEASE one');
+      throw error;
+    }
+  }
+
   close(): void {
     this.#statements.clear();
     if (this.#db.isOpen) this.#db.close();

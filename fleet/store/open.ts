@@ -16,6 +16,7 @@ export interface Store {
   readonly events: EventStore;
   readonly audit: AuditStore;
   transaction<T>(work: () => T): T;
+  savepoint<T>(work: () => T): T;
   close(): void;
 }
 
@@ -30,6 +31,7 @@ export function openStore(path: string): Store {
     events: new EventStore(db),
     audit: new AuditStore(db),
     transaction: (work) => db.transaction(work),
+    savepoint: (work) => db.savepoint(work),
     close: () => db.close(),
   };
 }
