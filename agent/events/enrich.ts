@@ -1,0 +1,137 @@
+// From numbers to words: a kernel record becomes the event that the fleet reads.
+//
+// Rule ids come from counter indexes, names from interface numbers, executables from /proc. What cannot be
+// found is said in the same place with its number (`if7`, `cgroup 4711`), so that an event is never held
+// back for the sake of a name. Text that a process chose is cut and made valid Unicode here.
+
+import {
+  HUSK_CALL_BIND,
+  HUSK_CALL_CONNECT,
+  HUSK_FAMILY_IPV4,
+  HUSK_FAMILY_IPV6,
+  HUSK_RULE_NONE,
+  type HuskCallEvent,
+  type HuskEvent,
+  HuskHook,
+  HuskMode,
+  HuskReason,
+  HuskVerdict,
+} from '../../bpf/abi/layout.gen.ts';
+import type { CallEvent, PacketEvent } from '../contract/event.ts';
+import { addressText, ipv6Text } from './addresses.ts';
+import type { PacketAggregate } from './aggregate-packets.ts';
+import { type Processes, shortPath } from './processes.ts';
+
+/** What only the kernel side and the machine can name. */
+export interface Names {
+  /** `document/rule` of a dense counter index. */
+  ruleName(index: number): string | null;
+  interfaceName(ifindex: number): string | null;
+}
+
+const hookNames: Readonly<Record<number, string>> = {
+  [HuskHook.XDP_INGRESS]: 'xdp_ingress',
+  [HuskHook.TC_EGRESS]: 'tc_egress',
+};
+const reasonNames: Readonly<Record<number, string>> = {
+  [HuskReason.RULE]: 'rule',
+  [HuskReason.DEFAULT]: 'default',
+  [HuskReason.NEVER_DROP]: 'never-drop',
+  [HuskReason.UNPARSEABLE]: 'unparseable',
+  [HuskReason.UNZONED]: 'unzoned',
+  [HuskReason.NO_GENERATION]: 'no-generation',
+  [HuskReason.NO_SUBJECT]: 'no-subject',
+};
+/** Linux's numbers; words as in policy. */
+const socketFamilyNames: Readonly<Record<number, string>> = {
+  1: 'unix',
+  2: 'inet',
+  10: 'inet6',
+  16: 'netlink',
+  17: 'packet',
+};
+const socketTypeNames: Readonly<Record<number, string>> = {
+  1: 'stream',
+  2: 'dgram',
+  3: 'raw',
+  5: 'seqpacket',
+};
+
+export function describePackets(aggregate: PacketAggregate, names: Names): PacketEvent {
+  const { first, count, bytes } = aggregate;
+  const { head, family } = first;
+  return {
+    kind: 'packet',
+    rule: ruleOf(head, names),
+    verdict: head.verdict === HuskVerdict.DROP ? 'drop' : 'allow',
+    mode: modeOf(head),
+    reason: reasonNames[head.reason] ?? `reason ${head.reason}`,
+    hook: hookNames[head.hook] ?? `hook ${head.hook}`,
+    serial: Number(head.serial),
+    interface: names.interfaceName(first.ifindex) ?? `if${first.ifindex}`,
+    family: family === HUSK_FAMILY_IPV4 ? 'ipv4' : family === HUSK_FAMILY_IPV6 ? 'ipv6' : 'other',
+    etherType: first.etherType,
+    from: addressText(first.saddr, family),
+    to: addressText(first.daddr, family),
+    protocol: first.ipProto,
+    fromPort: first.sport,
+    toPort: first.dport,
+    tcpFlags: first.tcpFlags,
+    count,
+    bytes,
+  };
+}
+
+export function describeCall(call: HuskCallEvent, names: Names, processes: Processes): CallEvent {
+  const { head, socketFamily, socketType } = call;
+  const command = wellFormed(call.comm);
+  const facts = processes.facts(call.tgid, command, bootMsOf(head));
+  const cgroup = processes.cgroupPath(call.cgroup, facts.cgroup) ?? `cgroup ${call.cgroup}`;
+  return {
+    kind: 'call',
+    rule: ruleOf(head, names),
+    verdict: head.verdict === HuskVerdict.DENY ? 'deny' : 'allow',
+    mode: modeOf(head),
+    serial: Number(head.serial),
+    call: call.call === HUSK_CALL_CONNECT ? 'connect' : call.call === HUSK_CALL_BIND ? 'bind' : 'socket',
+    command,
+    executable: facts.executable === null ? null : shortPath(wellFormed(facts.executable)),
+    pid: call.tgid,
+    uid: call.uid,
+    gid: call.gid,
+    cgroup: shortPath(wellFormed(cgroup)),
+    family: socketFamilyNames[socketFamily] ?? `family ${socketFamily}`,
+    type: socketTypeNames[socketType] ?? `type ${socketType}`,
+    protocol: call.ipProto,
+    address: callAddress(call),
+    port: call.port,
+    count: 1,
+  };
+}
+
+/** Milliseconds of boot time of a record. */
+export function bootMsOf(head: HuskEvent): number {
+  return Number(head.bootNs / 1_000_000n);
+}
+
+function ruleOf(head: HuskEvent, names: Names): string | null {
+  if (head.rule === HUSK_RULE_NONE) return null;
+  return names.ruleName(head.rule) ?? `rule ${head.rule}`;
+}
+
+function modeOf(head: HuskEvent): 'monitor' | 'enforce' {
+  return head.mode === HuskMode.ENFORCE ? 'enforce' : 'monitor';
+}
+
+/** A socket that is only created has no address; one of another family has none that we could write. */
+function callAddress(call: HuskCallEvent): string {
+  const hasAddress = call.call === HUSK_CALL_CONNECT || call.call === HUSK_CALL_BIND;
+  if (!hasAddress || (call.socketFamily !== 2 && call.socketFamily !== 10)) return '';
+  // An IPv4 address inside an IPv6 socket (::ffff:a.b.c.d) is shown as what the call named.
+  return call.socketFamily === 2 ? addressText(call.addr, HUSK_FAMILY_IPV4) : ipv6Text(call.addr);
+}
+
+/** No lone surrogates: strict JSON on the other side refuses a whole batch for one. */
+function wellFormed(text: string): string {
+  return text.isWellFormed() ? text : text.toWellFormed();
+}
