@@ -64,10 +64,10 @@ export function readAbi(objectPath: string): Abi {
 
   const structs = dump.types.filter((type) => type.kind === 'STRUCT').map((type) => structOf(types, type));
   const enums = dump.types.filter((type) => type.kind === 'ENUM').map(enumOf);
-  const numbers = enums.find((one) => one.name === 'husk_numbers')?.values ?? [];
+  const numbers = enums.find((one) => one.name === 'layout_numbers')?.values ?? [];
   return {
     structs,
-    enums: enums.filter((one) => one.name !== 'husk_numbers'),
+    enums: enums.filter((one) => one.name !== 'layout_numbers'),
     numbers: numbers.map(([name, value]) => [name.slice(0, -1), value]),
   };
 }

@@ -10,7 +10,7 @@
 /* Macros leave no BTF: each becomes an enumerator of its name and an underscore. */
 #define NUMBER(NAME) NAME##_ = (NAME)
 
-enum husk_numbers {
+enum layout_numbers {
     NUMBER(HUSK_ABI_VERSION),
     NUMBER(HUSK_SLOTS),
     NUMBER(HUSK_ZONES_MAX),
@@ -45,4 +45,4 @@ enum husk_numbers {
     NUMBER(HUSK_CALL_BIND),
     NUMBER(HUSK_CALL_SOCKET),
 };
-LAYOUT_ENUM(husk_numbers);
+enum layout_numbers *layout_layout_numbers LAYOUT;
