@@ -11,10 +11,52 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "table.h"
+
+/* A map under the name the object declares it by: where one is reused, libbpf takes over the other's name. */
+struct object_map_entry {
+    char *name;
+    struct bpf_map *map;
+};
+
 struct object {
     struct bpf_object *bpf;
+    struct object_map_entry *maps;
+    size_t map_count;
     int loaded;
 };
+
+/* libbpf puts the object's name before that of a section's map, as in `hooks.rodata`; ours are the sections'.
+ */
+static const char *object_name_of(const struct bpf_map *map)
+{
+    const char *name = bpf_map__name(map);
+    const char *section = bpf_map__is_internal(map) ? strchr(name, '.') : NULL;
+
+    return section ? section : name;
+}
+
+static int object_remember_maps(struct object *object)
+{
+    struct bpf_map *map;
+    size_t count = 0;
+
+    bpf_object__for_each_map (map, object->bpf)
+        count++;
+    object->maps = calloc(count + 1, sizeof(*object->maps));
+    if (!object->maps)
+        return -ENOMEM;
+    bpf_object__for_each_map (map, object->bpf) {
+        struct object_map_entry *entry = &object->maps[object->map_count];
+
+        entry->map = map;
+        entry->name = strdup(object_name_of(map));
+        if (!entry->name)
+            return -ENOMEM;
+        object->map_count++;
+    }
+    return 0;
+}
 
 struct object *object_open(const char *name, const void *bytes, size_t size, struct error *error)
 {
@@ -29,31 +71,37 @@ struct object *object_open(const char *name, const void *bytes, size_t size, str
     object->bpf = bpf_object__open_mem(bytes, size, &options);
     if (!object->bpf) {
         error_set(error, errno, "open", "%s", name);
-        free(object);
-        return NULL;
+        goto fail;
+    }
+    if (object_remember_maps(object)) {
+        error_set(error, ENOMEM, "open", "%s", name);
+        goto fail;
     }
     return object;
+fail:
+    object_close(object);
+    return NULL;
 }
 
 void object_close(struct object *object)
 {
     if (!object)
         return;
+    for (size_t i = 0; i < object->map_count; i++)
+        free(object->maps[i].name);
+    free(object->maps);
     bpf_object__close(object->bpf);
     free(object);
 }
 
 int object_map_names(const struct object *object, const char ***names, size_t *count, struct error *error)
 {
-    struct bpf_map *map;
-    size_t total = 0;
-
-    bpf_object__for_each_map(map, object->bpf) total++;
-    *names = calloc(total + 1, sizeof(**names));
+    *names = calloc(object->map_count + 1, sizeof(**names));
     if (!*names)
         return error_set(error, ENOMEM, "list maps", "%s", bpf_object__name(object->bpf));
-    *count = 0;
-    bpf_object__for_each_map(map, object->bpf)(*names)[(*count)++] = bpf_map__name(map);
+    *count = object->map_count;
+    for (size_t i = 0; i < object->map_count; i++)
+        (*names)[i] = object->maps[i].name;
     return 0;
 }
 
@@ -62,25 +110,27 @@ int object_program_names(const struct object *object, const char ***names, size_
     struct bpf_program *program;
     size_t total = 0;
 
-    bpf_object__for_each_program(program, object->bpf) total++;
+    bpf_object__for_each_program (program, object->bpf)
+        total++;
     *names = calloc(total + 1, sizeof(**names));
     if (!*names)
         return error_set(error, ENOMEM, "list programs", "%s", bpf_object__name(object->bpf));
     *count = 0;
-    bpf_object__for_each_program(program, object->bpf)(*names)[(*count)++] = bpf_program__name(program);
+    bpf_object__for_each_program (program, object->bpf)
+        (*names)[(*count)++] = bpf_program__name(program);
     return 0;
 }
 
 static struct bpf_map *object_find_map(const struct object *object, const char *name, const char *operation,
                                        struct error *error)
 {
-    struct bpf_map *map;
-
     error_log_clear();
-    map = bpf_object__find_map_by_name(object->bpf, name);
-    if (!map)
-        error_set(error, ENOENT, operation, "%s, map %s", bpf_object__name(object->bpf), name);
-    return map;
+    for (size_t i = 0; i < object->map_count; i++) {
+        if (strcmp(object->maps[i].name, name) == 0)
+            return object->maps[i].map;
+    }
+    error_set(error, ENOENT, operation, "%s, map %s", bpf_object__name(object->bpf), name);
+    return NULL;
 }
 
 static struct bpf_program *object_find_program(const struct object *object, const char *name,
@@ -95,15 +145,28 @@ static struct bpf_program *object_find_program(const struct object *object, cons
     return program;
 }
 
+/* libbpf would take any map, and its shape for the declared one: programs would then read beyond values. */
+static int object_map_fits(const struct bpf_map *map, const struct table_shape *shape)
+{
+    return shape->type == bpf_map__type(map) && shape->key_bytes == bpf_map__key_size(map) &&
+           shape->value_bytes == bpf_map__value_size(map) &&
+           shape->max_entries == bpf_map__max_entries(map) && shape->flags == bpf_map__map_flags(map);
+}
+
 int object_reuse_map(struct object *object, const char *name, int map_fd, struct error *error)
 {
     struct bpf_map *map = object_find_map(object, name, "reuse", error);
-    int result;
+    struct table_shape shape;
+    int result = 0;
 
-    if (!map)
+    if (!map || table_shape_of(map_fd, &shape, error))
         return -1;
+    if (object->loaded)
+        return error_set(error, EBUSY, "reuse", "%s", name);
+    if (!object_map_fits(map, &shape))
+        return error_set(error, EINVAL, "reuse", "%s, which is not of the shape of map %s", name, shape.name);
     /* libbpf takes a duplicate of the descriptor. */
-    result = object->loaded ? -EBUSY : bpf_map__reuse_fd(map, map_fd);
+    result = bpf_map__reuse_fd(map, map_fd);
     return result ? error_set(error, result, "reuse", "%s", name) : 0;
 }
 

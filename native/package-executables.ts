@@ -8,9 +8,9 @@
 // project's, filled beforehand with the node that npm brought. pkg then skips its own check of that file,
 // and so we check it here, against the hash below.
 
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 
@@ -79,12 +79,17 @@ function seedNode(home: string, platform: string, version: string): void {
   const bin = join(cache, name, 'bin');
   mkdirSync(bin, { recursive: true });
   execFileSync('strip', ['-o', join(bin, 'node'), node]);
-  for (const mark of [`${name}.tar.gz`, `${name}.tar.gz.ok`, `${name}/bin/node.ok`]) writeFileSync(join(cache, mark), '');
+  for (const mark of [`${name}.tar.gz`, `${name}.tar.gz.ok`, `${name}/bin/node.ok`])
+    writeFileSync(join(cache, mark), '');
 }
 
 async function packageExecutable(name: string | undefined): Promise<void> {
   const executable = executableNamed(name);
-  const { version, platform, arch } = { version: process.versions.node, platform: 'linux', arch: process.arch };
+  const { version, platform, arch } = {
+    version: process.versions.node,
+    platform: 'linux',
+    arch: process.arch,
+  };
   const home = join(root, '.cache/pkg-home');
   const output = join(root, 'dist', `${name}.new`);
   seedNode(home, `${platform}-${arch}`, version);

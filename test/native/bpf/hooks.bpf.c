@@ -46,13 +46,15 @@ int xdp_event(struct xdp_md *ctx)
 {
     unsigned char *data = (void *)(long)ctx->data;
     unsigned char *end = (void *)(long)ctx->data_end;
+    unsigned char record[24];
 
-    if (data + 24 > end)
+    if (data + sizeof(record) > end)
         return XDP_DROP;
-    if (data[0] == 0)
-        bpf_ringbuf_output(&first_ring, data, 24, 0);
+    __builtin_memcpy(record, data, sizeof(record));
+    if (record[0] == 0)
+        bpf_ringbuf_output(&first_ring, record, 24, 0);
     else
-        bpf_ringbuf_output(&second_ring, data, 13, 0);
+        bpf_ringbuf_output(&second_ring, record, 13, 0);
     return XDP_PASS;
 }
 
