@@ -3,7 +3,7 @@
 //   husk/<tenant>/d/<device>/up/…   a device's own branch: it alone writes
 //   husk/<tenant>/d/<device>/dn/…   what the fleet tells that device: it alone reads
 //   husk/<tenant>/b/…               broadcast to all devices of a tenant
-//   husk/<tenant>/c/<claim>/<client>/{up,dn}   enrollment, one branch per client
+//   husk/<tenant>/c/<claim>/<client>/{up,dn}   enrollment, one branch per client; its MQTT username is the claim
 
 /** A device's name: certificate common name, client id and topic level. 26 letters of base32 (RFC 4648 §6, lower case). */
 export const devicePattern = /^[a-z2-7]{26}$/;

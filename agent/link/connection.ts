@@ -31,6 +31,8 @@ export interface ConnectOptions {
   readonly endpoint: Endpoint;
   readonly credentials: Credentials;
   readonly clientId: string;
+  /** A device has none: its certificate says who it is. */
+  readonly username?: string;
   readonly version: ProtocolVersion;
   readonly keepaliveSeconds: number;
   /** For everything up to SUBACK. */
@@ -92,6 +94,7 @@ export class Connection {
       },
       {
         clientId: options.clientId,
+        ...(options.username === undefined ? {} : { username: options.username }),
         protocolVersion: options.version,
         protocolId: 'MQTT',
         clean: true,

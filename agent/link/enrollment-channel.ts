@@ -30,6 +30,8 @@ export class EnrollmentChannel {
       endpoint: options.endpoint,
       credentials: { authority: options.authority },
       clientId: options.client,
+      // What the listener's rules tell one claim from another by.
+      username: options.claim,
       keepaliveSeconds: 30,
       openMsMax,
       filters: [down],
