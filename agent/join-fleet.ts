@@ -3,11 +3,11 @@
 //   identity on the disk? ── yes ─▶ done
 //        │ no
 //        ▼
-//   join line? ── no ─▶ wait: there is nobody to talk to, and what is enforced stays so
-//        │ yes
-//        ▼
+//   join line? ── none, or damaged ─▶ look again in a while: what is enforced stays so
+//        │                ▲
+//        ▼                │ another line: at once
 //   attempt ── granted ─▶ stored ─▶ done
-//     ▲  ├─ network ────▶ pause, full jitter, up to five minutes
+//     ▲  ├─ network ────▶ pause, full jitter
 //     └──┴─ refused ────▶ said with its code and what to do; a long pause, since a person has to act
 
 import type { Join } from './contract/enrollment.ts';
@@ -26,7 +26,8 @@ import { type Identity, type IdentityStore, makeCertificateRequest } from './tru
 
 export interface JoinParts {
   readonly store: IdentityStore;
-  readonly join: Join | null;
+  /** The join line as it is now; null: none. Throws where it is damaged. */
+  readonly join: () => Join | null;
   readonly hardwareId: string;
   readonly hostname: string;
   /** How to reach the listener named in the join line. */
@@ -37,57 +38,89 @@ export interface JoinParts {
   readonly log: Log;
 }
 
-/** A person has to look: between these, with jitter. */
+/** A person has to look: between these, with jitter, unless the join line is another before. */
 const refusedPause = { baseMs: 60_000, maxMs: 900_000 } as const;
+/** How often a missing or refused join line is read again. */
+const lookEveryMs = 2_000;
 
 /** Resolves once this device is enrolled; rejects with the signal's reason. */
 export async function joinFleet(parts: JoinParts, signal: AbortSignal): Promise<Identity> {
-  const { store, join, log } = parts;
+  const { store, clock, log } = parts;
   const known = store.load();
   if (known !== null) return known;
-  if (join === null) {
-    log.warn('not enrolled, and the configuration has no join line: enforcing without a fleet');
-    return await never(signal);
-  }
   const key = await store.pendingKey();
-  const request = makeCertificateRequest(key);
-  const { identity, time } = await attemptUntilGranted(
-    parts,
-    { ...parts.reach(join), join, key, request },
-    signal,
-  );
-  parts.clock.learn(time * 1000, 'controller');
+  const { identity, time } = await attemptUntilGranted(parts, key, signal);
+  clock.learn(time * 1000, 'controller');
   store.store(identity);
   log.info({ tenant: identity.tenant, device: identity.device }, 'enrolled');
   return identity;
 }
 
-async function attemptUntilGranted(
-  parts: JoinParts,
-  attempt: Pick<EnrollmentParts, 'authority' | 'open' | 'join' | 'key' | 'request'>,
-  signal: AbortSignal,
-): Promise<Enrolled> {
+async function attemptUntilGranted(parts: JoinParts, key: string, signal: AbortSignal): Promise<Enrolled> {
   const { hardwareId, hostname, clock, random, log } = parts;
+  const request = makeCertificateRequest(key);
   const network = new Backoff(parts.pause, random);
   const refused = new Backoff(refusedPause, random);
+  const lines = new JoinLines(parts);
   for (;;) {
+    const join = await lines.next(signal);
     try {
-      return await enroll({ ...attempt, hardwareId, hostname, random }, signal);
+      const reach = parts.reach(join);
+      return await enroll({ ...reach, join, key, request, hardwareId, hostname, random }, signal);
     } catch (error) {
       signal.throwIfAborted();
-      const final = error instanceof EnrollmentRefusal || error instanceof UntrustedAnswer;
-      const pauseMs = (final ? refused : network).nextMs();
       const why = error instanceof Error ? error.message : String(error);
-      if (final) log.error({ why, pauseMs }, 'enrollment refused');
-      else log.warn({ why, pauseMs }, 'enrollment: not yet');
-      await clock.sleep(pauseMs, signal);
+      if (error instanceof EnrollmentRefusal || error instanceof UntrustedAnswer) {
+        const pauseMs = refused.nextMs();
+        log.error({ why, pauseMs }, 'enrollment refused');
+        await lines.waitForAnother(join, pauseMs, signal);
+      } else {
+        const pauseMs = network.nextMs();
+        log.warn({ why, pauseMs }, 'enrollment: not yet');
+        await clock.sleep(pauseMs, signal);
+      }
     }
   }
 }
 
-function never(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
+/** The join line, which an operator may put there, or replace, at any time. */
+class JoinLines {
+  readonly #parts: JoinParts;
+  /** The last complaint, so that it is not said every other second. */
+  #complaint: string | null = null;
+
+  constructor(parts: JoinParts) {
+    this.#parts = parts;
+  }
+
+  async next(signal: AbortSignal): Promise<Join> {
+    for (;;) {
+      const join = this.#read();
+      if (join !== null) return join;
+      await this.#parts.clock.sleep(lookEveryMs, signal);
+    }
+  }
+
+  async waitForAnother(join: Join, pauseMs: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    const endMs = clock.bootMs() + pauseMs;
+    while (clock.bootMs() < endMs) {
+      await clock.sleep(Math.min(lookEveryMs, endMs - clock.bootMs()), signal);
+      const now = this.#read();
+      if (now !== null && JSON.stringify(now) !== JSON.stringify(join)) return;
+    }
+  }
+
+  #read(): Join | null {
+    let complaint = 'not enrolled, and there is no join line: enforcing without a fleet';
+    try {
+      const join = this.#parts.join();
+      if (join !== null) return join;
+    } catch (error) {
+      complaint = error instanceof Error ? error.message : String(error);
+    }
+    if (complaint !== this.#complaint) this.#parts.log.warn(complaint);
+    this.#complaint = complaint;
+    return null;
+  }
 }

@@ -7,7 +7,6 @@
 //
 // SIGTERM stops the flows in the reverse order, says goodbye, and leaves enforcement in place.
 
-import { existsSync, mkdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Addon } from '../native/index.ts';
 import { QueryAnswerer } from './answer-query.ts';
@@ -27,35 +26,37 @@ import { describeDevice } from './describe-device.ts';
 import { makeAudit } from './events/audit.ts';
 import { Spool } from './events/spool.ts';
 import { DeviceFollower, wantedInterfaces } from './follow-device.ts';
-import { joinFleet } from './join-fleet.ts';
+import { type JoinParts, joinFleet } from './join-fleet.ts';
 import { Kernel } from './kernel/kernel.ts';
-import { type ObjectFiles, objects } from './kernel/objects.ts';
 import { askConfirmation } from './link/confirm-trial.ts';
 import { EnrollmentChannel } from './link/enrollment-channel.ts';
 import { fetchBundle } from './link/fetch-bundle.ts';
 import type { Incoming } from './link/inbox.ts';
 import { Session } from './link/session.ts';
 import { SessionMemory } from './link/session-memory.ts';
-import { readBpfObject } from './os/assets.ts';
 import { buildMs, version } from './os/build-info.ts';
 import { type Clock, SystemClock } from './os/clock.ts';
 import { DiskFiles, type Files } from './os/files.ts';
-import { type Log, makeLog } from './os/log.ts';
+import { makeLog } from './os/log.ts';
 import { findHardwareId, readMachine } from './os/machine.ts';
 import { systemRandom } from './os/random.ts';
-import { stepSystemClock } from './os/set-clock.ts';
+import {
+  findCgroup,
+  hardeningRoot,
+  prepareBpffs,
+  readJoin,
+  readObjects,
+  stepClockIfAsked,
+} from './prepare-device.ts';
 import { runView } from './query/views.ts';
 import { StateReporter } from './report-state.ts';
 import { type EventStream, streamEvents } from './stream-events.ts';
 import { type Identity, IdentityStore, trustSigners } from './trust/identity.ts';
-import { parseEndpoint, parseJoin } from './trust/join.ts';
+import { parseEndpoint } from './trust/join.ts';
 import type { Trusted } from './trust/keys.ts';
 import { fetchPinnedAuthority } from './trust/pinned-authority.ts';
 import { BundleStore } from './trust/store.ts';
 
-/** BPF_FS_MAGIC of <linux/magic.h>. */
-const bpffsMagic = 0xcafe4a11;
-const joinFileBytesMax = 8 * 1024;
 /** How often `events --follow` looks for new ones. */
 const followEveryMs = 250;
 
@@ -204,15 +205,10 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   });
   changed = () => reporter.changed();
 
-  const names = new Map<number, string>();
-  const interfaceName = (index: number): string | null => {
-    if (!names.has(index)) for (const one of addon.interfaces()) names.set(one.index, one.name);
-    return names.get(index) ?? null;
-  };
   events = streamEvents({
     rings: { packet: kernel.packetRing, call: kernel.callRing },
     addon,
-    kernelNames: { ruleName: (index) => kernel.ruleName(index), interfaceName },
+    kernelNames: { ruleName: (index) => kernel.ruleName(index), interfaces: () => addon.interfaces() },
     totals: () => kernel.totals(),
     spool,
     publish: async (body) => {
@@ -271,11 +267,10 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
 
   async function joinAndTalk(): Promise<void> {
     stepClockIfAsked(config, clock, log);
-    const joinLine = readJoin(config, files);
     const identity = await joinFleet(
       {
         store: identities,
-        join: joinLine,
+        join: () => readJoin(config, files),
         hardwareId: findHardwareId(config.hardwareId ?? undefined) ?? machine.hostname,
         hostname: machine.hostname,
         reach: reachListener,
@@ -383,82 +378,13 @@ async function* newEvents(spool: Spool, clock: Clock, signal: AbortSignal): Asyn
 }
 
 /** How to reach the enrollment listener that a join line names. */
-function reachListener(
-  join: Join,
-): Parameters<typeof joinFleet>[0]['reach'] extends (join: Join) => infer R ? R : never {
+function reachListener(join: Join): ReturnType<JoinParts['reach']> {
   const endpoint = parseEndpoint(join.enroll);
   return {
     authority: (signal) => fetchPinnedAuthority(endpoint, join.authority, signal),
     open: (authority, client, signal) =>
       EnrollmentChannel.open({ endpoint, authority, tenant: join.tenant, claim: join.token, client }, signal),
   };
-}
-
-function readJoin(config: Config, files: Files): Join | null {
-  if (config.join === null) return null;
-  if (!config.join.startsWith('/')) return parseJoin(config.join);
-  const bytes = files.readBounded(config.join, joinFileBytesMax);
-  return bytes === null ? null : parseJoin(new TextDecoder().decode(bytes));
-}
-
-function stepClockIfAsked(config: Config, clock: Clock, log: Log): void {
-  const { ms, quality } = clock.wall();
-  if (ms === null || quality === 'ntp') return;
-  if (!config.clock.step) {
-    log.warn(
-      { systemClock: new Date().toISOString(), certainlyPast: new Date(ms).toISOString() },
-      'the system clock is behind: TLS may refuse certificates as not yet valid; set clock.step',
-    );
-    return;
-  }
-  try {
-    stepSystemClock(ms);
-    log.warn({ to: new Date(ms).toISOString() }, 'the system clock was behind and is set forward');
-  } catch (error) {
-    log.error(
-      { error: error instanceof Error ? error.message : String(error) },
-      'the system clock could not be set',
-    );
-  }
-}
-
-function readObjects(): ObjectFiles {
-  const names = Object.keys(objects) as (keyof typeof objects)[];
-  return Object.fromEntries(names.map((name) => [name, readBpfObject(name)])) as ObjectFiles;
-}
-
-function prepareBpffs(path: string, addon: Addon, log: Log): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  if (statfsSync(path).type === bpffsMagic) return;
-  addon.mountBpffs(path);
-  log.info({ path }, 'bpf file system mounted');
-}
-
-/** The hardening root, made where it is missing; null where calls cannot be judged. */
-function hardeningRoot(config: Config, addon: Addon, log: Log): string | null {
-  if (config.hardening === null) return null;
-  const path = config.hardening.cgroup;
-  try {
-    if (!existsSync(path)) mkdirSync(path, { recursive: true });
-    addon.cgroupId(path);
-    return path;
-  } catch (error) {
-    log.error(
-      { path, error: error instanceof Error ? error.message : String(error) },
-      'no hardening: the cgroup cannot be used',
-    );
-    return null;
-  }
-}
-
-function findCgroup(addon: Addon, root: string | null, path: string): bigint | null {
-  if (root === null) return null;
-  try {
-    return addon.cgroupId(join(root, path));
-  } catch (error) {
-    if ((error as { code?: string }).code === 'ENOENT') return null;
-    throw error;
-  }
 }
 
 /** For fault tests: HUSK_STOP_AT names a step, and the process stops itself in it, to be killed there. */

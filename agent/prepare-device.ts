@@ -1,0 +1,90 @@
+// What a device needs around the agent before anything is loaded: a bpf file system, a hardening root, a clock
+// that is not in 1970, the object files. What is missing is made where that is harmless, and said where not.
+
+import { existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Addon } from '../native/index.ts';
+import type { Config } from './config.ts';
+import type { Join } from './contract/enrollment.ts';
+import { type ObjectFiles, objects } from './kernel/objects.ts';
+import { readBpfObject } from './os/assets.ts';
+import type { Clock } from './os/clock.ts';
+import type { Files } from './os/files.ts';
+import type { Log } from './os/log.ts';
+import { stepSystemClock } from './os/set-clock.ts';
+import { parseJoin } from './trust/join.ts';
+
+/** BPF_FS_MAGIC of <linux/magic.h>. */
+const bpffsMagic = 0xcafe4a11;
+const joinFileBytesMax = 8 * 1024;
+
+/** The join line of the configuration; null: there is none, or not yet. Throws where it is damaged. */
+export function readJoin(config: Config, files: Files): Join | null {
+  if (config.join === null) return null;
+  if (!config.join.startsWith('/')) return parseJoin(config.join);
+  const bytes = files.readBounded(config.join, joinFileBytesMax);
+  return bytes === null ? null : parseJoin(new TextDecoder().decode(bytes));
+}
+
+/** Before TLS: a certificate that is not valid yet and one that is not trusted look alike. */
+export function stepClockIfAsked(config: Config, clock: Clock, log: Log): void {
+  const { ms, quality } = clock.wall();
+  if (ms === null || quality === 'ntp') return;
+  if (!config.clock.step) {
+    log.warn(
+      { systemClock: new Date().toISOString(), certainlyPast: new Date(ms).toISOString() },
+      'the system clock is behind: TLS may refuse certificates as not yet valid; set clock.step',
+    );
+    return;
+  }
+  try {
+    stepSystemClock(ms);
+    log.warn({ to: new Date(ms).toISOString() }, 'the system clock was behind and is set forward');
+  } catch (error) {
+    log.error(
+      { error: error instanceof Error ? error.message : String(error) },
+      'the system clock could not be set',
+    );
+  }
+}
+
+export function readObjects(): ObjectFiles {
+  const names = Object.keys(objects) as (keyof typeof objects)[];
+  return Object.fromEntries(names.map((name) => [name, readBpfObject(name)])) as ObjectFiles;
+}
+
+/** Mounts one where there is none. */
+export function prepareBpffs(path: string, addon: Addon, log: Log): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (statfsSync(path).type === bpffsMagic) return;
+  addon.mountBpffs(path);
+  log.info({ path }, 'bpf file system mounted');
+}
+
+/** The hardening root, made where it is missing; null where calls cannot be judged. */
+export function hardeningRoot(config: Config, addon: Addon, log: Log): string | null {
+  if (config.hardening === null) return null;
+  const path = config.hardening.cgroup;
+  try {
+    if (!existsSync(path)) mkdirSync(path, { recursive: true });
+    addon.cgroupId(path);
+    return path;
+  } catch (error) {
+    log.error(
+      { path, error: error instanceof Error ? error.message : String(error) },
+      'no hardening: the cgroup cannot be used',
+    );
+    return null;
+  }
+}
+
+/** null: there is no such cgroup, yet. */
+export function findCgroup(addon: Addon, root: string | null, path: string): bigint | null {
+  if (root === null) return null;
+  try {
+    return addon.cgroupId(join(root, path));
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return null;
+    throw error;
+  }
+}
