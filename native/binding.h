@@ -32,6 +32,7 @@ enum class {
 
 struct instance {
     napi_ref constructors[CLASS_COUNT];
+    bool constructing; /* to_instance() is calling one of them */
 };
 
 /* Arguments of one call; those not given are `undefined`. */

@@ -15,12 +15,12 @@ static const napi_type_tag class_tags[CLASS_COUNT] = {
 
 static napi_value class_construct(napi_env env, napi_callback_info info)
 {
-    napi_valuetype type = napi_undefined;
+    struct instance *instance = NULL;
     struct call call;
 
     if (!call_open(&call, env, info))
         return NULL;
-    if (napi_typeof(env, call.argument[0], &type) != napi_ok || type != napi_external) {
+    if (napi_get_instance_data(env, (void **)&instance) != napi_ok || !instance || !instance->constructing) {
         throw_type(env, "only the addon makes objects of this class");
         return NULL;
     }
@@ -48,15 +48,26 @@ static void class_finalize(napi_env env, void *data, void *hint)
     held->release(held);
 }
 
-napi_value to_instance(napi_env env, struct held *held)
+static bool class_new(napi_env env, enum class class, napi_value *object)
 {
     struct instance *instance = NULL;
-    napi_value constructor, key, object;
+    napi_value constructor;
+    napi_status status;
 
-    if (napi_get_instance_data(env, (void **)&instance) == napi_ok && instance &&
-        napi_get_reference_value(env, instance->constructors[held->class], &constructor) == napi_ok &&
-        napi_create_external(env, NULL, NULL, NULL, &key) == napi_ok &&
-        napi_new_instance(env, constructor, 1, &key, &object) == napi_ok &&
+    if (napi_get_instance_data(env, (void **)&instance) != napi_ok || !instance ||
+        napi_get_reference_value(env, instance->constructors[class], &constructor) != napi_ok)
+        return false;
+    instance->constructing = true;
+    status = napi_new_instance(env, constructor, 0, NULL, object);
+    instance->constructing = false;
+    return status == napi_ok;
+}
+
+napi_value to_instance(napi_env env, struct held *held)
+{
+    napi_value object;
+
+    if (class_new(env, held->class, &object) &&
         napi_type_tag_object(env, object, &class_tags[held->class]) == napi_ok &&
         napi_wrap(env, object, held, class_finalize, NULL, NULL) == napi_ok)
         return object;

@@ -30,7 +30,7 @@ struct ring {
     struct ring_reader *reader;
     napi_threadsafe_function function;
     napi_ref object;        /* keeps the JavaScript object while the thread runs */
-    napi_ref promise;       /* what close() gave */
+    napi_ref promise;       /* what close() gave, until it is resolved */
     napi_deferred deferred; /* of that promise */
     bool joined;
 };
@@ -113,6 +113,9 @@ static void ring_finalize(napi_env env, void *data, void *context)
     napi_remove_env_cleanup_hook(env, ring_abandon, ring);
     if (ring->object)
         napi_delete_reference(env, ring->object);
+    if (ring->promise)
+        napi_delete_reference(env, ring->promise);
+    ring->promise = NULL;
     if (ring->deferred && napi_get_undefined(env, &undefined) == napi_ok)
         napi_resolve_deferred(env, ring->deferred, undefined);
     ring_unreference(ring);
@@ -238,10 +241,17 @@ static napi_value dropped(napi_env env, napi_callback_info info)
 static napi_value close_ring(napi_env env, napi_callback_info info)
 {
     struct ring *ring = ring_self(env, info);
+    napi_deferred deferred;
     napi_value promise;
 
     if (!ring)
         return NULL;
+    if (ring->joined) {
+        if (napi_create_promise(env, &deferred, &promise) != napi_ok ||
+            napi_resolve_deferred(env, deferred, to_undefined(env)) != napi_ok)
+            return throw_status(env);
+        return promise;
+    }
     if (ring->promise)
         return napi_get_reference_value(env, ring->promise, &promise) == napi_ok ? promise
                                                                                  : throw_status(env);

@@ -153,6 +153,7 @@ t.test('closing twice gives the same end, and no callback follows', async (t) =>
   await sleep(150);
   t.equal(records.length, count);
   t.equal(ring.dropped(), 0n, 'the count can still be read');
+  await ring.close();
 });
 
 t.test('an exception in the callback is an uncaught exception, and the ring goes on', async (t) => {
