@@ -1,0 +1,334 @@
+// Goal: a bundle becomes what the kernel enforces only if every step went well, and whatever goes wrong leaves
+// the policy from before in force, over restarts and reboots too.
+// Method: the flow on a real kernel set, disk and signatures (apply-bench.ts); the link alone is played. What is
+// in force is always asked of the kernel, not of the flow.
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { steps } from '../../agent/apply-bundle.ts';
+import { HuskTable } from '../../bpf/abi/layout.gen.ts';
+import { ApplyBench, benchMissing, policyDropping, Signer } from './apply-bench.ts';
+
+const skip = benchMissing();
+const options = { skip, timeout: 60_000 };
+
+async function bench(t: { teardown(fn: () => Promise<void>): void }): Promise<ApplyBench> {
+  const made = await ApplyBench.open();
+  t.teardown(() => made.close());
+  await made.live();
+  return made;
+}
+
+t.test('the baseline is in force before there is any bundle', options, async (t) => {
+  const device = await bench(t);
+  t.equal(device.inForce(), 0);
+  t.equal(device.applier.state().inForce, null);
+});
+
+t.test('a good bundle goes through every step in order and is confirmed', options, async (t) => {
+  const device = await bench(t);
+  const first = device.fleet.publish(1, policyDropping('192.0.2.1'));
+  t.equal(await device.apply(first), 'confirmed');
+  t.same(device.steps, [...steps]);
+  t.equal(device.inForce(), 1);
+  t.equal(device.kernel.status().other?.serial, 0, 'the baseline is the previous generation');
+  t.equal(device.link.connections, 1, 'over one new connection');
+  t.match(device.applier.state(), { inForce: { serial: 1, digest: first.digest } });
+  const states = Object.fromEntries(device.applier.state().rules.map((rule) => [rule.id, rule.state]));
+  t.match(states, { 'wan/bad': 'enforced', 'stubd/no-call-home': 'enforced' });
+  t.match(device.store.record, { confirmed: { serial: 1 }, trial: null });
+});
+
+t.test('a second bundle shares the tables that are equal', options, async (t) => {
+  const device = await bench(t);
+  t.equal(await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1'))), 'confirmed');
+  const before = device.kernel.status().inForce;
+  const loadedBytes = device.kernel.status().kernelBytes;
+  t.equal(await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2'))), 'confirmed');
+  t.equal(device.inForce(), 2);
+  t.equal(device.kernel.status().other?.serial, 1);
+  const after = device.kernel.status().inForce;
+  const equal = (kind: number): boolean =>
+    Buffer.from(before?.tableDigests[kind] ?? []).equals(Buffer.from(after?.tableDigests[kind] ?? []));
+  t.equal(equal(HuskTable.CALLS), true, 'the calls are the same');
+  t.equal(equal(HuskTable.INGRESS), false, 'the packets are not');
+  // The table of calls is 9 KiB; held twice, the kernel would state it twice.
+  t.ok(device.kernel.status().kernelBytes < 2 * loadedBytes);
+});
+
+t.test(
+  'a device that cannot be reached under the new policy goes back at the deadline',
+  options,
+  async (t) => {
+    const device = await bench(t);
+    await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+    device.link.reachable = false;
+    const second = device.fleet.publish(2, policyDropping('0.0.0.0/0'));
+    device.applier.offer(second.envelope);
+    await device.reaches(2, 'trial');
+    t.equal(device.inForce(), 2, 'on trial');
+    t.equal(await device.ended(2), 'returned');
+    t.equal(device.inForce(), 1);
+    t.match(device.applier.state().assignment, { reason: 'no-confirmation' });
+
+    device.link.reachable = true;
+    device.applier.offer(second.envelope);
+    t.equal(device.applier.refusedOffer?.code, 'bundle.returned-before', 'and is not tried again');
+    t.equal(device.inForce(), 1);
+    t.equal(
+      await device.apply(device.fleet.publish(3, policyDropping('192.0.2.3'))),
+      'confirmed',
+      'a higher serial is',
+    );
+  },
+);
+
+t.test('no answer but the signed one for this very trial confirms', options, async (t) => {
+  const device = await bench(t);
+  const { fleet, link } = device;
+  const stranger = new Signer();
+  const forgeries = [
+    (ask: Parameters<typeof link.answer>[0]) =>
+      stranger.seal('application/vnd.husk.confirmation.v1+json', {
+        v: 1,
+        tenant: 'acme',
+        device: 'abcdefghijklmnopqrstuvwxyz',
+        ...ask,
+        issuedAt: 1,
+      }),
+    (ask: Parameters<typeof link.answer>[0]) => fleet.confirm({ ...ask, nonce: 'ab'.repeat(32) }),
+    (ask: Parameters<typeof link.answer>[0]) => fleet.confirm({ ...ask, serial: ask.serial + 1 }),
+    (ask: Parameters<typeof link.answer>[0]) => fleet.confirm({ ...ask, digest: '0'.repeat(64) }),
+    () => ({ payloadType: '', payload: '', signatures: [] }),
+  ];
+  let serial = 0;
+  for (const forge of forgeries) {
+    link.answer = forge;
+    t.equal(await device.apply(fleet.publish(++serial, policyDropping('192.0.2.1'))), 'returned');
+    t.equal(device.inForce(), 0);
+  }
+});
+
+t.test('what was altered, is for others or is older disturbs nothing', options, async (t) => {
+  const device = await bench(t);
+  const { fleet, applier } = device;
+  await device.apply(fleet.publish(5, policyDropping('192.0.2.1')));
+  const refused = (envelope: Uint8Array, code: string): void => {
+    applier.offer(envelope);
+    t.equal(applier.refusedOffer?.code, code);
+    t.equal(device.inForce(), 5);
+  };
+  refused(fleet.publish(4, policyDropping('192.0.2.2')).envelope, 'bundle.serial-older');
+  refused(fleet.publish(5, policyDropping('192.0.2.2')).envelope, 'bundle.serial-reused');
+  refused(new Uint8Array(Buffer.from('garbage')), 'bundle.malformed');
+  refused(new Uint8Array(), 'bundle.malformed');
+  refused(new Uint8Array(1 << 20), 'bundle.too-large');
+  const good = Buffer.from(fleet.publish(6, policyDropping('192.0.2.2')).envelope).toString();
+  refused(new Uint8Array(Buffer.from(good.slice(0, good.length / 2))), 'bundle.malformed');
+  const payload = Buffer.from(JSON.parse(good).payload, 'base64')
+    .toString()
+    .replace('"serial":6', '"serial":9');
+  const altered = JSON.stringify({ ...JSON.parse(good), payload: Buffer.from(payload).toString('base64') });
+  refused(new Uint8Array(Buffer.from(altered)), 'bundle.signature');
+});
+
+t.test('a bundle that does not have the signed digest or length is refused', options, async (t) => {
+  const device = await bench(t);
+  const ways: ((bytes: Uint8Array) => Uint8Array)[] = [
+    (bytes) => bytes.subarray(0, bytes.length - 1),
+    (bytes) => Uint8Array.from([...bytes, 32]),
+    (bytes) => bytes.map((byte, at) => (at === 40 ? byte ^ 1 : byte)),
+  ];
+  let serial = 0;
+  for (const way of ways) {
+    device.link.deliver = way;
+    t.equal(await device.apply(device.fleet.publish(++serial, policyDropping('192.0.2.1'))), 'refused');
+    t.equal(device.applier.state().assignment?.refusal?.code, 'bundle.digest');
+    t.equal(device.inForce(), 0);
+  }
+});
+
+t.test('a policy with faults is refused with every one of them, once', options, async (t) => {
+  const device = await bench(t);
+  const bad = device.fleet.publish(1, [
+    {
+      apiVersion: 'husk/v1',
+      kind: 'AddressSet',
+      metadata: { name: 'x' },
+      spec: { addresses: ['300.1.1.1', '10.0.0.1/8'] },
+    },
+  ]);
+  t.equal(await device.apply(bad), 'refused');
+  const refusal = device.applier.state().assignment?.refusal;
+  t.equal(refusal?.code, 'policy.invalid');
+  t.match(refusal?.detail, /300\.1\.1\.1[\s\S]*10\.0\.0\.1\/8/);
+  device.applier.offer(bad.envelope);
+  t.equal(
+    device.audits.filter((one) => one.what === 'bundle.refused').length,
+    1,
+    'a repetition is not worked on',
+  );
+  t.equal(device.inForce(), 0);
+});
+
+t.test('a newer assignment ends a trial as superseded', options, async (t) => {
+  const device = await bench(t);
+  const { fleet, link } = device;
+  await device.apply(fleet.publish(1, policyDropping('192.0.2.1')));
+  link.reachable = false;
+  device.applier.offer(fleet.publish(2, policyDropping('192.0.2.2'), 600).envelope);
+  await device.reaches(2, 'trial');
+  link.reachable = true;
+  device.applier.offer(fleet.publish(3, policyDropping('192.0.2.3')).envelope);
+  t.equal(await device.ended(3), 'confirmed');
+  t.equal(device.inForce(), 3);
+  t.equal(device.kernel.status().other?.serial, 1, 'the superseded one is no generation to go back to');
+  t.match(
+    device.audits.map((one) => one.what),
+    ['bundle.confirmed', 'bundle.superseded', 'bundle.confirmed'],
+  );
+});
+
+t.test(
+  'an agent that dies in the trial: the kernel returns, the next start counts it',
+  options,
+  async (t) => {
+    const device = await bench(t);
+    await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+    device.link.reachable = false;
+    const second = device.fleet.publish(2, policyDropping('192.0.2.2'));
+    device.applier.offer(second.envelope);
+    await device.reaches(2, 'trial');
+    device.die();
+
+    await device.live();
+    t.equal(device.inForce(), 1);
+    t.match(device.applier.state().assignment, { serial: 2, result: 'returned', reason: 'agent-restarted' });
+    device.applier.offer(second.envelope);
+    t.equal(device.applier.refusedOffer?.code, 'bundle.returned-before');
+  },
+);
+
+t.test('a device that reboots in the trial comes up with what was confirmed before', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  device.link.reachable = false;
+  const second = device.fleet.publish(2, policyDropping('192.0.2.2'));
+  device.applier.offer(second.envelope);
+  await device.reaches(2, 'trial');
+  device.reboot();
+
+  await device.live();
+  t.equal(device.inForce(), 1, 'without any connection');
+  t.equal(device.kernel.status().other?.serial, 0, 'the baseline is there to go back to');
+  t.match(device.applier.state().assignment, { serial: 2, result: 'returned', reason: 'device-rebooted' });
+  device.applier.offer(second.envelope);
+  t.equal(device.applier.refusedOffer?.code, 'bundle.returned-before');
+});
+
+t.test(
+  'dying between the confirmation in the kernel and the one on the disk loses neither',
+  options,
+  async (t) => {
+    const device = await bench(t);
+    await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+    device.files.fail({ operation: 'write', path: 'record.json', code: 'ENOSPC', after: 2 });
+    device.applier.offer(device.fleet.publish(2, policyDropping('192.0.2.2')).envelope);
+    for (let i = 0; i < 500 && !device.steps.slice(steps.length).includes('confirmed'); i++) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    t.match(
+      device.store.record,
+      { confirmed: { serial: 1 }, trial: { serial: 2 } },
+      'the disk still says trial',
+    );
+    device.die();
+    device.files.heal();
+
+    await device.live();
+    t.equal(device.inForce(), 2);
+    t.match(device.store.record, { confirmed: { serial: 2 }, trial: null });
+  },
+);
+
+t.test('a full disk refuses the bundle before anything is swapped', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  device.files.fail({ operation: 'write', path: '.bundle', code: 'ENOSPC' });
+  t.equal(await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2'))), 'refused');
+  t.equal(device.applier.state().assignment?.refusal?.code, 'bundle.storage');
+  t.equal(device.inForce(), 1);
+  device.files.heal();
+  t.equal(await device.apply(device.fleet.publish(3, policyDropping('192.0.2.3'))), 'confirmed');
+});
+
+t.test('a restart adopts what is in force without loading anything', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  const before = device.kernel.status().inForce?.digest;
+  device.die();
+  await device.live();
+  t.equal(device.kernel.status().how, 'adopted');
+  t.equal(device.kernel.status().inForce?.digest, before);
+  t.match(device.applier.state().inForce, { serial: 1 });
+  const ids = device.applier.state().rules.map((rule) => rule.id);
+  t.ok(ids.includes('wan/bad') && ids.includes('stubd/no-call-home'));
+});
+
+t.test(
+  'a bundle altered on the disk is not believed after a reboot: the one before it, then the baseline',
+  options,
+  async (t) => {
+    const device = await bench(t);
+    const first = device.fleet.publish(1, policyDropping('192.0.2.1'));
+    const second = device.fleet.publish(2, policyDropping('192.0.2.2'));
+    await device.apply(first);
+    await device.apply(second);
+    writeFileSync(join(device.storeFolder, `${second.digest}.bundle`), '{"v":1}');
+    device.reboot();
+    await device.live();
+    t.equal(device.inForce(), 1);
+    t.ok(device.audits.some((one) => one.what === 'bundle.damaged'));
+    writeFileSync(join(device.storeFolder, '1.assignment'), '{}');
+    device.reboot();
+    await device.live();
+    t.equal(device.inForce(), 0);
+  },
+);
+
+t.test('returning by hand goes to the previous generation, on the disk too', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2')));
+  t.equal(await device.applier.returnToPrevious(), true);
+  t.equal(device.inForce(), 1);
+  device.reboot();
+  await device.live();
+  t.equal(device.inForce(), 1);
+  t.match(device.applier.state().assignment, { serial: 2, result: 'returned', reason: 'local-command' });
+});
+
+t.test('returning by hand in a trial ends the trial', options, async (t) => {
+  const device = await bench(t);
+  device.link.reachable = false;
+  device.applier.offer(device.fleet.publish(1, policyDropping('192.0.2.1'), 600).envelope);
+  await device.reaches(1, 'trial');
+  t.equal(await device.applier.returnToPrevious(), true);
+  t.equal(device.inForce(), 0);
+  t.match(device.applier.state().assignment, { serial: 1, result: 'returned', reason: 'local-command' });
+});
+
+t.test('counters keep their rule over policies and restarts', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  const indexOf = async (id: string): Promise<number | undefined> =>
+    (await device.kernel.counters()).find((one) => one.id === id)?.index;
+  const index = await indexOf('wan/bad');
+  t.not(index, undefined);
+  await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2')));
+  t.equal(await indexOf('wan/bad'), index);
+  device.die();
+  await device.live();
+  t.equal(await indexOf('wan/bad'), index);
+});
