@@ -211,12 +211,15 @@ addon() {
 
 # bundle ENTRY OUTPUT: one CommonJS file, as node wants it inside an executable.
 bundle() {
-    local entry=$1 output=$2 sources
+    local entry=$1 output=$2 sources seconds
     mapfile -t sources < <(find agent bpf native fleet \( -name '*.ts' -o -name '*.json' \) | sort)
     stale "${output//\//_}" "$output" "${sources[@]}" package-lock.json "$entry" || return 0
     say "esbuild $entry -> $output"
-    # Where import.meta is not there, the sources look for what is (native/load.ts).
+    # Where import.meta is not there, the sources look for what is (native/load.ts). The time of the sources
+    # is the first floor under a device's clock (agent/os/build-info.ts).
+    seconds=$(git log -1 --format=%ct 2>/dev/null || date +%s)
     quietly esbuild "$entry" --bundle --platform=node --target=node24 --format=cjs --legal-comments=none \
+        --define:HUSK_BUILD_SECONDS="$seconds" \
         --log-override:empty-import-meta=silent --log-level=warning --outfile="$output.new"
     mv "$output.new" "$output"
     settle "${output//\//_}"
