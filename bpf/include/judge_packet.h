@@ -71,6 +71,12 @@ struct {
     __type(value, struct bench);
 } benches SEC(".maps");
 
+static __always_inline bool is_between(const struct packet *packet, husk_u16 client, husk_u16 server)
+{
+    return (packet->sport == client && packet->dport == server) ||
+           (packet->sport == server && packet->dport == client);
+}
+
 /* Without these a device loses its address, or its neighbours, and with them every way back in. */
 static __always_inline bool is_never_drop(const struct packet *packet)
 {
@@ -82,12 +88,10 @@ static __always_inline bool is_never_drop(const struct packet *packet)
                packet->fragment == FRAGMENT_NONE; /* RFC 6980 */
     if (packet->ip_proto != PROTO_UDP || !packet->has_ports)
         return false;
-    /* Server or relay to client, client to server, relay to server: both ports are of the pair. */
+    /* Client and server, either way; a relay speaks from and to the server's port and needs a rule. */
     if (packet->family == HUSK_FAMILY_IPV4)
-        return (packet->sport == DHCP_SERVER_PORT || packet->sport == DHCP_CLIENT_PORT) &&
-               (packet->dport == DHCP_SERVER_PORT || packet->dport == DHCP_CLIENT_PORT);
-    return (packet->sport == DHCPV6_CLIENT_PORT || packet->sport == DHCPV6_SERVER_PORT) &&
-           (packet->dport == DHCPV6_CLIENT_PORT || packet->dport == DHCPV6_SERVER_PORT);
+        return is_between(packet, DHCP_CLIENT_PORT, DHCP_SERVER_PORT);
+    return is_between(packet, DHCPV6_CLIENT_PORT, DHCPV6_SERVER_PORT);
 }
 
 static __always_inline struct bench *bench_of(enum role role)
