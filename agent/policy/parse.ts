@@ -104,7 +104,7 @@ function describe(issue: { readonly code?: string; readonly input?: unknown } & 
       if (issue.note === 'No matching discriminator') {
         return 'has to be PacketPolicy, HardeningPolicy or AddressSet';
       }
-      return `cannot be ${found}`;
+      return `has to be ${oneOf(expectedByBranches(issue.errors as readonly (readonly Issue[])[]))}, not ${found}`;
     case 'too_big':
       return `is too ${issue.origin === 'number' || issue.origin === 'int' ? 'large' : 'long'}: at most ${issue.maximum}`;
     case 'too_small':
@@ -114,6 +114,16 @@ function describe(issue: { readonly code?: string; readonly input?: unknown } & 
     default:
       return undefined;
   }
+}
+
+/** What the shapes of a union want to see from outside. */
+function expectedByBranches(branches: readonly (readonly Issue[])[]): readonly string[] {
+  const wanted = branches.flat().flatMap((one): readonly string[] => {
+    if (one.path.length > 0) return [];
+    if (one.code === 'invalid_type') return [nameOfExpected(one.expected)];
+    return one.code === 'invalid_value' ? one.values.map(String) : [];
+  });
+  return [...new Set(wanted)];
 }
 
 function nameOf(value: unknown): string {
@@ -136,5 +146,5 @@ const nameOfExpected = (expected: string) => expectedNames[expected] ?? expected
 
 const oneOf = (values: readonly unknown[]) => {
   const all = values.map(String);
-  return all.length === 1 ? all[0] : `${all.slice(0, -1).join(', ')} or ${all.at(-1)}`;
+  return all.length <= 1 ? (all[0] ?? 'something else') : `${all.slice(0, -1).join(', ')} or ${all.at(-1)}`;
 };

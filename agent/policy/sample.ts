@@ -2,7 +2,7 @@
 
 import { compareWords, rangeWords } from './addresses.ts';
 import { type PortRange, portsCover } from './ports.ts';
-import { addOne, holdingEnd, holds, type Ranges } from './ranges.ts';
+import { addOne, covers, holdingEnd, holds, type Ranges } from './ranges.ts';
 
 /** How many ranges of a set are looked into, and how often one is stepped through. */
 const triesMax = 64;

@@ -55,6 +55,7 @@ export function tryCalls(documents: readonly PolicyDocument[]): Tried<CallTry> {
   const tries: CallTry[] = [];
   const untried: string[] = [];
   for (const cgroup of cgroups) {
+    const ofSubject: CallTry[] = [];
     const trying = (call: CanaryOperation): CallTry => ({
       subjects: subjectsOf(cgroups, cgroup),
       call,
@@ -73,10 +74,11 @@ export function tryCalls(documents: readonly PolicyDocument[]): Tried<CallTry> {
         isDecidedBy: (judgement) => (isMonitor ? judgement.monitored : judgement.rule) === line.id,
       });
       if (found.length === 0) untried.push(line.id);
-      tries.push(...found);
+      ofSubject.push(...found);
     });
-    const allowed = findAllowed(trying, holding);
-    if (allowed !== null) tries.push(allowed);
+    const hasAllowed = ofSubject.some(({ expect }) => expect.verdict === 'allow');
+    const allowed = hasAllowed ? null : findAllowed(trying, holding);
+    tries.push(...ofSubject, ...(allowed === null ? [] : [allowed]));
   }
   return { tries, untried };
 }

@@ -1,7 +1,7 @@
 // Packets for the twins: one for every rule and default of a zone that has an interface here.
 
 import type { PacketPolicy, PolicyDocument, ZoneRules } from '../contract/policy.ts';
-import { arpFrame, buildPacket, type PacketWanted, truncatedFrame } from './build-packet.ts';
+import { arpFrame, buildPacket, lyingFrame, type PacketWanted } from './build-packet.ts';
 import { evaluatePacket } from './evaluate.ts';
 import { matchesGlob } from './globs.ts';
 import { type Direction, directions, effectiveMode, ruleId, zoneDefaultId } from './ids.ts';
@@ -67,7 +67,7 @@ export function tryPackets(documents: readonly PolicyDocument[], facts: DeviceFa
         if (at === null || proved) continue;
         // What no rule decides, once for each direction.
         for (const way of directions) {
-          for (const frame of [arpFrame(), truncatedFrame()]) {
+          for (const frame of [arpFrame(), lyingFrame()]) {
             tries.push(packetTry(documents, { ...at, direction: way }, frame));
           }
         }
