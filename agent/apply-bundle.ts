@@ -132,34 +132,49 @@ export class BundleApplier {
 
   // ── start: what was confirmed is in force before any connection ─────────────────────────────────────
 
-  /** Settles what an earlier life left behind and puts the last confirmed bundle in force. */
+  /**
+   * Settles what an earlier life left behind and puts the last confirmed bundle in force. Hooks are attached
+   * before, since a canary can prove only what runs. What cannot be enforced leaves the baseline in force and
+   * is said: an agent that did not start could not be told anything better.
+   */
   async start(): Promise<void> {
     this.#settleTrial();
-    const { store, kernel } = this.#parts;
     for (;;) {
-      const { confirmed } = store.record;
+      const { confirmed } = this.#parts.store.record;
       if (confirmed === null) break;
       const bundle = this.#readConfirmed(confirmed);
       if (!(bundle instanceof RefusalError)) {
-        await this.#enforce(confirmed, bundle.documents);
-        return;
+        if (await this.#enforceAtStart(confirmed, bundle.documents)) return;
+        break;
       }
+      const { code, detail } = bundle;
       this.#parts.log.error(
-        { serial: confirmed.serial, refusal: bundle.detail },
+        { serial: confirmed.serial, code, detail },
         'the confirmed bundle on the disk cannot be used',
       );
-      this.#parts.audit('bundle.damaged', {
-        serial: confirmed.serial,
-        code: bundle.code,
-        detail: bundle.detail,
-      });
+      this.#parts.audit('bundle.damaged', { serial: confirmed.serial, code, detail });
       // The kernel may still hold it, whole: then it stays in force and only its text is unknown.
       if (this.#holds(confirmed)) return;
-      store.returnToPrevious();
+      this.#parts.store.returnToPrevious();
     }
-    if (kernel.status().inForce === null || kernel.status().inForce?.serial !== 0)
-      await this.#enforce(null, baseline);
-    else this.#made = this.#compile(baseline);
+    if (this.#parts.kernel.status().inForce?.serial === 0) this.#made = this.#compile(baseline);
+    else await this.#settle(null, baseline);
+  }
+
+  /** False: this kernel does not take it now. It stays confirmed on the disk and is tried again when it is offered. */
+  async #enforceAtStart(confirmed: InForce, documents: readonly PolicyDocument[]): Promise<boolean> {
+    try {
+      await this.#enforce(confirmed, documents);
+      return true;
+    } catch (error) {
+      const { code, detail } = refusalOf(error);
+      this.#parts.log.error(
+        { serial: confirmed.serial, code, detail },
+        'the confirmed bundle cannot be enforced',
+      );
+      this.#parts.audit('bundle.not-enforced', { serial: confirmed.serial, code, detail });
+      return false;
+    }
   }
 
   /** A trial that this start finds ended with the life before it, unless the kernel was told of its confirmation. */
@@ -250,7 +265,8 @@ export class BundleApplier {
 
   /**
    * Desired state as it arrived. What cannot be verified is reported and disturbs nothing; a newer
-   * assignment ends the one that is being worked on.
+   * assignment ends the one that is being worked on. What is confirmed and in force is left alone; confirmed
+   * but not in force, as when a kernel could not take it at start, it goes through everything again.
    */
   offer(envelope: Uint8Array): void {
     if (this.#closed) return;
@@ -259,7 +275,8 @@ export class BundleApplier {
     try {
       assignment = verifyAssignment(envelope, this.#parts.trusted(), this.#parts.we);
       if (this.#isBeingWorkedOn(assignment) || this.#isRefusedForGood(assignment)) return;
-      if (!this.#parts.store.accept(assignment)) {
+      const isNew = this.#parts.store.accept(assignment);
+      if (!isNew && this.#holds(assignment)) {
         this.#changed();
         return;
       }
@@ -289,10 +306,13 @@ export class BundleApplier {
     return true;
   }
 
-  /** Brings zones and subjects up to date with interfaces and cgroups as they are now. */
-  async follow(): Promise<number> {
+  /**
+   * Brings zones and subjects up to date with interfaces and cgroups as they are now. Returns how many entries
+   * changed; null: a bundle is being applied, ask again.
+   */
+  async follow(): Promise<number | null> {
     const made = this.#made;
-    if (made === null || this.#working !== null) return 0;
+    if (made === null || this.#working !== null) return null;
     const image = compile(made.documents, this.#facts());
     this.#made = { ...made, image };
     return this.#parts.kernel.follow(image.tables.filter((table) => followingKinds.includes(table.kind)));
@@ -466,8 +486,7 @@ export class BundleApplier {
       this.#note({ serial, digest, result: 'superseded' });
       return;
     }
-    const refusal: Refusal =
-      error instanceof RefusalError ? error : { code: 'kernel.load', detail: message(error) };
+    const refusal = refusalOf(error);
     if (refusal.code.startsWith('policy.')) this.#refusedForGood = { serial, digest };
     log.warn({ serial, code: refusal.code, detail: refusal.detail }, 'bundle refused');
     this.#noted('bundle.refused', assignment, { code: refusal.code, detail: refusal.detail });
@@ -620,6 +639,11 @@ function ruleStates(made: Made): RuleState[] {
     } else seen.set(rule.id, { id: rule.id, state: 'enforced' });
   }
   return [...seen.values()];
+}
+
+/** What is neither a refusal nor ours came from the kernel. */
+function refusalOf(error: unknown): Refusal {
+  return error instanceof RefusalError ? error : { code: 'kernel.load', detail: message(error) };
 }
 
 function message(error: unknown): string {

@@ -82,6 +82,7 @@ export class DeviceFollower {
     const now = `${keyOf(this.#parts.interfaces())} ${this.#subjectKey(documents)}`;
     if (now === this.#followed) return false;
     const changed = await applier.follow();
+    if (changed === null) return false;
     this.#followed = now;
     if (changed > 0) log.info({ changed }, 'device: zones and subjects followed');
     return changed > 0;

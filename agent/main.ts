@@ -146,7 +146,6 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     onChange: () => changed(),
     audit,
   });
-  await applier.start();
   const follower = new DeviceFollower({
     kernel,
     applier,
@@ -157,7 +156,9 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     clock,
     log,
   });
+  // Hooks first: a canary proves only what runs. Until the next line the baseline, or what was adopted, is in force.
   await follower.look();
+  await applier.start();
   audit('agent.started', {
     version,
     programs: kernel.status().how,

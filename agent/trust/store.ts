@@ -157,7 +157,8 @@ export class BundleStore {
   /** After the live word was confirmed. */
   confirm(assignment: InForce): void {
     const { serial, digest } = assignment;
-    const previous = this.#record.confirmed;
+    const before = this.#record.confirmed;
+    const previous = before?.serial === serial ? this.#record.previous : before;
     this.#write({
       ...this.#record,
       confirmed: { serial, digest },
