@@ -2,10 +2,14 @@
 // qdisc and link made here ends with this process.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { addon } from '../../native/index.ts';
 import { kernelErrorOf, linkType, loadTestObject, openTestObject, sleep, u32, xdp } from './kernel.ts';
+
+const namespaceOf = (pid: number | 'self'): string => readlinkSync(`/proc/${pid}/ns/net`);
+if (namespaceOf('self') === namespaceOf(process.ppid))
+  throw new Error('run this under `unshare --net`: it attaches programs to interfaces');
 
 /** /proc/net/dev is this namespace's; /sys/class/net still shows the one it was mounted in. */
 function interfaces(): string[] {
@@ -38,11 +42,6 @@ function makePair(t: Test): { name: string; ifindex: number } {
   });
   return { name, ifindex: ifindexOf(name) };
 }
-
-t.test('this is a namespace of its own', async (t) => {
-  t.strictSame(interfaces(), ['lo'], 'nothing here but an unused loopback interface');
-  if (t.counts.fail > 0) t.bailout('not in a namespace of its own');
-});
 
 for (const mode of ['native', 'generic'] as const) {
   t.test(`XDP, ${mode}: attached, told, replaced, gone when closed`, async (t) => {

@@ -23,6 +23,7 @@ int event_flood(struct xdp_md *ctx)
     if (!shared)
         return XDP_PASS;
 
+    husk_u32 ifindex = ctx->ingress_ifindex;
     struct packet packet = {
         .sport = 40000,
         .dport = 23,
@@ -41,7 +42,7 @@ int event_flood(struct xdp_md *ctx)
 #pragma clang loop unroll(disable)
     for (husk_u32 index = 0; index < EVENTS_PER_RUN; index++) {
         address_from_ipv4(&packet.saddr, bpf_htonl(0x0a000000 + (order->first + index) % order->sources));
-        emit_packet(shared, &finding, &packet, ctx->ingress_ifindex, ctx->data_end - ctx->data);
+        emit_packet(shared, &finding, &packet, ifindex, 60);
     }
     return XDP_DROP;
 }
