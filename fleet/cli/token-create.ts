@@ -1,5 +1,6 @@
 // husk token create: the line a device joins with.
 
+import { Option } from 'commander';
 import {
   type CommandFile,
   type CommonOptions,
@@ -31,11 +32,10 @@ const daySeconds = 86_400;
 export const tokenCreate: CommandFile = (parent, io) => {
   command(parent, io, 'create', 'Make an enrollment token and print the join line for a device')
     .option('--uses <n>', 'how many devices may enroll with it', count(1, 100_000), 1)
-    .option(
-      '--expires <time>',
-      'until when it is good, from now: 90s, 30m, 24h, 7d (default: 24h)',
-      duration,
-      daySeconds,
+    .addOption(
+      new Option('--expires <time>', 'until when it is good, from now: 90s, 30m, 24h, 7d')
+        .argParser(duration)
+        .default(daySeconds, '24h'),
     )
     .option(
       '--device-url <url>',
@@ -51,7 +51,7 @@ you trust; it is shown once.
 
 Example:
   husk token create --uses 50 --expires 7d > join.txt
-  husk-agent run --join "$(cat join.txt)"`,
+  (on the device, in /etc/husk/agent.json: "join": "/etc/husk/join.txt")`,
     )
     .action(async (options: Options) => {
       const { uses, expires, deviceUrl, enrollUrl } = options;

@@ -8,6 +8,7 @@
 // is all the owner of this session needs). What cannot be sent now is refused now: nothing queues up here
 // beyond `inFlightMax` on the wire and `waitingMax` behind them.
 
+import { isIP } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import mqtt, { type MqttClient } from 'mqtt';
 import type { Logger } from 'pino';
@@ -47,6 +48,7 @@ interface Waiting {
   readonly fail: (error: Error) => void;
 }
 
+const portDefault = 8883;
 const connectMsMax = 15_000;
 const keepaliveSeconds = 60;
 /** Also where the broker would take more: mqtt.js does not keep to Receive Maximum by itself. */
@@ -138,8 +140,15 @@ export class BrokerSession {
     const { url, clientId, tls, filters, onMessage, onUp, log } = this.#options;
     // Some brokers answer version 5 by closing: until one is known to work they take turns.
     const version = this.#version ?? (this.#failures % 2 === 0 ? 5 : 4);
-    const client = mqtt.connect(url, {
+    const { hostname, port } = new URL(url);
+    const host = hostname.replace(/^\[(.*)\]$/, '$1');
+    const client = mqtt.connect({
       ...tls,
+      protocol: 'mqtts',
+      host,
+      port: port === '' ? portDefault : Number(port),
+      // An address is no server name (RFC 6066 §3).
+      ...(isIP(host) === 0 ? { servername: host } : {}),
       clientId,
       protocolVersion: version,
       clean: true,

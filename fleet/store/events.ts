@@ -210,6 +210,11 @@ export class EventStore {
       return { upTo: before, heldFirst: held ?? firstSeq, heldAt: heldAt ?? now };
     }
     let upTo = before;
+    if (held !== null && firstSeq > before + 1) {
+      // Given up: what lies before the held batch is lost, the batch itself is here.
+      this.#gap(device, stream, held, held - before - 1, 'unexplained', now);
+      upTo = this.#connected(device, stream, held - 1);
+    }
     for (const { seq } of batch.events) {
       if (seq > upTo + 1) this.#gap(device, stream, seq, seq - upTo - 1, 'unexplained', now);
       upTo = Math.max(upTo, seq);
