@@ -34,9 +34,9 @@ const lossesEveryMs = 10_000;
 
 /** Packets may wait to be gathered; a flood fills a batch sooner. */
 const packetRingOptions: RingOptions = {
-  batchBytes: 256 * 1024,
+  batchBytes: 64 * 1024,
   flushMs: 100,
-  pendingBytesMax: 4 * 1024 * 1024,
+  pendingBytesMax: 2 * 1024 * 1024,
 };
 /** A denial is told at once. */
 const callRingOptions: RingOptions = { batchBytes: 32 * 1024, flushMs: 10, pendingBytesMax: 512 * 1024 };
