@@ -194,6 +194,18 @@ layout() {
     settle layout
 }
 
+# The JSON Schema of policies, for editors. Its generator writes to stdout: agent/policy/ touches no files.
+policy_schema() {
+    local output=agent/policy/policy.schema.gen.json sources
+    mapfile -t sources < <(find agent/policy agent/contract -name '*.ts' | sort)
+    stale schema "$output" "${sources[@]}" "$output" package-lock.json || return 0
+    say "node agent/policy/gen-schema.ts -> $output"
+    node agent/policy/gen-schema.ts >build/policy.schema.new
+    mv build/policy.schema.new "$output"
+    stale schema "$output" "${sources[@]}" "$output" package-lock.json || true
+    settle schema
+}
+
 addon() {
     local output=build/native/husk.node command
     command=(gcc -std=gnu11 -Os -Wall -Wextra -Wshadow -Werror -fPIC -fvisibility=hidden
@@ -242,6 +254,7 @@ build() {
     mkdir -p build
     bpf_objects
     layout
+    policy_schema
     addon
     bundle agent/main.ts build/husk-agent.cjs
     bundle fleet/main.ts build/husk.cjs
