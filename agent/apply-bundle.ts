@@ -507,9 +507,13 @@ export class BundleApplier {
   /** Refused before it was known to be an assignment of ours: the one that stands is not touched. */
   #refuseUnaccepted(error: unknown): void {
     if (!(error instanceof RefusalError)) throw error;
-    this.#parts.log.warn({ code: error.code, detail: error.detail }, 'desired state refused');
-    this.#parts.audit('bundle.refused', { code: error.code, detail: error.detail });
-    this.#refusedOffer = { code: error.code, detail: error.detail };
+    const { code, detail } = error;
+    const before = this.#refusedOffer;
+    this.#refusedOffer = { code, detail };
+    // Desired state is retained: a broker says it again with each connection, and once is enough to hear.
+    if (before?.code === code && before.detail === detail) return;
+    this.#parts.log.warn({ code, detail }, 'desired state refused');
+    this.#parts.audit('bundle.refused', { code, detail });
     this.#changed();
   }
 
