@@ -215,19 +215,18 @@ const startOf = (node: unknown): number | undefined => (node as Node | null)?.ra
 /** The path of the innermost value whose text holds an offset. */
 function pathAt(yaml: Document<Node>, offset: number): Path {
   let found: Path = [];
-  const holds = (node: unknown) => {
-    const range = (node as Node | null)?.range;
-    return (
-      range !== null && range !== undefined && range[0] <= offset && offset < Math.max(range[2], range[0] + 1)
-    );
+  const within = (from: unknown, to: unknown) => {
+    const start = (from as Node | null)?.range?.[0];
+    const end = ((to ?? from) as Node | null)?.range?.[2];
+    return start !== undefined && end !== undefined && start <= offset && offset < Math.max(end, start + 1);
   };
   // From the outside in; each thing that holds the offset is one step of the way to it.
   visit(yaml, {
     Pair: (_, pair) => {
-      if (holds(pair.key) || holds(pair.value)) found = [...found, keyText(pair.key)];
+      if (within(pair.key, pair.value)) found = [...found, keyText(pair.key)];
     },
     Node: (key, node) => {
-      if (!holds(node)) return visit.SKIP;
+      if (!within(node, node)) return visit.SKIP;
       if (typeof key === 'number') found = [...found, key];
       return undefined;
     },
