@@ -50,7 +50,8 @@ async function main(): Promise<number> {
   } catch (error) {
     // A signal takes the lab down under the scene that runs; what that scene then says is no news.
     if (lab.closing) return await new Promise(() => {});
-    process.stderr.write(`\ndemo: ${error instanceof Error ? error.message : String(error)}\n`);
+    const why = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`\n${lab.logTails()}\n\ndemo: ${why}\n`);
     return 1;
   } finally {
     await lab.close();

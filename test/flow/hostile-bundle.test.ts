@@ -16,6 +16,8 @@ import { openSite } from '../lab/site.ts';
 import { waitFor } from '../lab/wait-for.ts';
 import { ParityProbe, policyText } from './parity.ts';
 
+// One file is one process; `node FILE` would give it half a minute.
+t.setTimeout(300_000);
 const skip = labMissing() || executablesMissing() || mosquittoMissing();
 
 t.test('hostile bundles', { skip, timeout: 290_000 }, async (t) => {

@@ -12,6 +12,8 @@ import { openSite, publishAndSettle, serialKnown, settled } from '../lab/site.ts
 import { waitFor } from '../lab/wait-for.ts';
 import { type Parity, ParityProbe } from './parity.ts';
 
+// One file is one process; `node FILE` would give it half a minute.
+t.setTimeout(300_000);
 const skip = labMissing() || executablesMissing();
 const trialSeconds = 4;
 

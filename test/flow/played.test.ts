@@ -13,6 +13,8 @@ import { mosquittoMissing, PlayedFleet } from '../lab/played-fleet.ts';
 import { openSite } from '../lab/site.ts';
 import { ParityProbe, policyText } from './parity.ts';
 
+// One file is one process; `node FILE` would give it half a minute.
+t.setTimeout(300_000);
 const skip = labMissing() || executablesMissing() || mosquittoMissing();
 /** Deadlines around which an answer is sent, in milliseconds before them. */
 const margins = [900, 400, 200, 100, 50, 0, -100];

@@ -15,6 +15,8 @@ import { waitFor } from '../lab/wait-for.ts';
 import { send } from '../lab/wire.ts';
 import { ParityProbe } from './parity.ts';
 
+// One file is one process; `node FILE` would give it half a minute.
+t.setTimeout(300_000);
 const skip = labMissing() || executablesMissing();
 
 t.test('the spine', { skip, timeout: 290_000 }, async (t) => {

@@ -16,6 +16,8 @@ import { sendOn } from '../lab/wire.ts';
 import { type SwapReport, swapSource } from './swap-report.ts';
 
 const object = resolve(import.meta.dirname, '../../build/bpf/cgroup_socket.bpf.o');
+// One file is one process; `node FILE` would give it half a minute.
+t.setTimeout(300_000);
 const skip = labMissing() || (existsSync(object) ? false : 'needs ./build.sh build');
 /** Full loads, and flips between the two loaded slots after each. */
 const loads = 300;

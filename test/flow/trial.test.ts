@@ -10,6 +10,8 @@ import { openSite, publishAndSettle, type Site, serialKnown, settled, startAgain
 import { waitFor } from '../lab/wait-for.ts';
 import { ParityProbe, writePolicy } from './parity.ts';
 
+// One file is one process; `node FILE` would give it half a minute.
+t.setTimeout(300_000);
 const skip = labMissing() || executablesMissing();
 const trialSeconds = 4;
 

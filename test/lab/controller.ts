@@ -123,30 +123,21 @@ export class Controller {
 
   /** The rows of a view. */
   async query(device: string, view: string, args: readonly string[] = []): Promise<readonly unknown[]> {
-    const { rows } = (await this.#json(['query', device, view, ...args])) as { rows: readonly unknown[] };
-    return rows;
+    return (await this.#json(['query', device, view, ...args])) as readonly unknown[];
   }
 
-  /** The newest events of a device, oldest first. */
-  async events(device: string): Promise<EventRow[]> {
-    const out = await this.#must([
-      'events',
-      '--device',
-      device,
-      '--count',
-      '10000',
-      '--json',
-      '--data',
-      this.data,
-    ]);
-    return parseRows(out) as EventRow[];
+  /** The newest events of a device in a stream, oldest first. */
+  async events(device: string, stream: Stream): Promise<EventRow[]> {
+    const which = ['--device', device, '--stream', stream, '--count', '10000'];
+    return (await this.#json(['events', ...which])) as EventRow[];
   }
 
-  async eventsOf<Kind extends HuskEvent['kind']>(
+  /** Of those, the ones of a kind. */
+  async eventsOf<Kind extends keyof typeof streamOf>(
     device: string,
     kind: Kind,
   ): Promise<Extract<HuskEvent, { kind: Kind }>[]> {
-    const all = (await this.events(device)).map((row) => row.event);
+    const all = (await this.events(device, streamOf[kind])).map((row) => row.event);
     return all.filter((event): event is Extract<HuskEvent, { kind: Kind }> => event.kind === kind);
   }
 
@@ -178,11 +169,6 @@ export class Controller {
   }
 }
 
+/** Where events of a kind are; gaps are in all. */
+const streamOf = { audit: 'audit', call: 'alert', packet: 'packet' } as const;
 const portsServed = { broker: 8883, enroll: 8884 } as const;
-
-/** One JSON document, or one a line. */
-function parseRows(out: string): unknown[] {
-  const lines = out.split('\n').filter((line) => line !== '');
-  if (out.trimStart().startsWith('[')) return JSON.parse(out) as unknown[];
-  return lines.map((line) => JSON.parse(line) as unknown);
-}

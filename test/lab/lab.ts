@@ -9,7 +9,7 @@
 // Namespaces are entered by nsenter: `ip netns exec` would remount /sys, and with it hide bpffs and cgroups.
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cgroupRoot, removeCgroup } from './cgroups.ts';
@@ -142,6 +142,16 @@ export class Lab {
       await program.stop('SIGTERM', 2000);
     });
     return program;
+  }
+
+  /** The last lines of every log, for somebody who has to find out what went wrong. */
+  logTails(lines = 12): string {
+    const logs = readdirSync(this.dir).filter((name) => name.endsWith('.log'));
+    const tails = logs.map((name) => {
+      const text = readFileSync(join(this.dir, name), 'utf8').trimEnd();
+      return `--- ${name}\n${text.split('\n').slice(-lines).join('\n')}`;
+    });
+    return tails.join('\n');
   }
 
   async close(): Promise<void> {
