@@ -265,6 +265,19 @@ build() {
 
 # -- check and test ---------------------------------------------------------------------------------------
 
+# run_tap RESULTS FILE...: shows failures and totals only, and leaves tap's closing count in RESULTS. Off a
+# terminal tap would redraw as if on one, unless it is told that this is CI; and then it loses what it has to
+# say where it writes an output file too.
+run_tap() {
+    local results=$1
+    shift
+    if [[ -t 1 ]]; then
+        tap --reporter=terse --output-file="$results" "$@" </dev/null
+    else
+        CI=true tap --reporter=terse "$@" </dev/null | tee "$results"
+    fi
+}
+
 check() {
     local sources
     deps
@@ -276,7 +289,7 @@ check() {
     say 'clang-format-19 --dry-run -Werror'
     clang-format-19 --dry-run -Werror "${sources[@]}"
     say 'tap test/tidy.test.ts'
-    tap --reporter=terse test/tidy.test.ts
+    run_tap /dev/null test/tidy.test.ts
 }
 
 # "N passed, N failed, N skipped", by tap's own closing count: `# { total: 3, pass: 2, fail: 1 }`, where what is
@@ -291,15 +304,15 @@ count_tests() {
     ' "$1"
 }
 
-# Leaves the counts in build/test-counts, and all that tap said in build/test-results.tap.
+# Leaves the counts in build/test-counts.
 test_all() {
     local status=0
-    rm -f build/test-counts build/test-results.tap
+    rm -f build/test-counts build/test-results
     build
     say "tap ${*:-(test/**/*.test.ts)}"
-    tap --reporter=terse --output-file=build/test-results.tap "$@" </dev/null || status=$?
-    touch build/test-results.tap
-    count_tests build/test-results.tap >build/test-counts
+    run_tap build/test-results "$@" || status=$?
+    touch build/test-results
+    count_tests build/test-results >build/test-counts
     say "tests: $(<build/test-counts)"
     ((status == 0)) || fail 'tests failed'
     [[ $(<build/test-counts) != '0 passed'* ]] || fail 'no test ran'
