@@ -71,6 +71,11 @@ export async function connectOnce(options: IClientOptions): Promise<MqttClient> 
   });
 }
 
+/** Resolves when the connection has ended, for whatever reason. */
+export function closed(client: MqttClient): Promise<void> {
+  return new Promise((resolve) => client.once('close', () => resolve()));
+}
+
 export interface EnrolledDevice {
   readonly id: string;
   readonly tls: { readonly ca: string; readonly cert: string; readonly key: string };
