@@ -64,7 +64,7 @@ export async function fetchBundle(
           },
           signal,
         );
-        await waitForWindow(parts, body, clock, signal);
+        await waitForWindow(parts, body, tools, signal);
       } catch (error) {
         // The link went down: what has come stays, and the rest is asked for when it is up again.
         if (!(error instanceof LinkError)) throw error;
@@ -89,24 +89,26 @@ export async function fetchBundle(
   }
 }
 
-/** Until every part of the window is here, or none has come for a while. */
+/** Until every part of the window is here, none has come for a while, or the question went down with its connection. */
 async function waitForWindow(
   parts: Parts,
   window: PartsAsked,
-  clock: Clock,
+  { clock, session }: FetchTools,
   signal: AbortSignal,
 ): Promise<void> {
-  for (;;) {
-    if (parts.has(window.from, window.count)) return;
+  let isNewSession = false;
+  while (!isNewSession && !parts.has(window.from, window.count)) {
     const before = parts.count;
     const woken = new AbortController();
-    const quiet = AbortSignal.any([signal, woken.signal]);
-    const stop = parts.onPart(() => woken.abort());
-    try {
-      await clock.sleep(silenceMs, quiet).catch(() => {});
-    } finally {
-      stop();
-    }
+    const stops = [
+      parts.onPart(() => woken.abort()),
+      session.onUp(() => {
+        isNewSession = true;
+        woken.abort();
+      }),
+    ];
+    await clock.sleep(silenceMs, AbortSignal.any([signal, woken.signal])).catch(() => {});
+    for (const stop of stops) stop();
     signal.throwIfAborted();
     if (parts.count === before) return;
   }
