@@ -28,6 +28,7 @@ export interface FollowParts {
 }
 
 const lookEveryMs = 1_000;
+const working: ReadonlySet<string> = new Set(['fetching', 'verified', 'trial']);
 
 export class DeviceFollower {
   readonly #parts: FollowParts;
@@ -78,7 +79,9 @@ export class DeviceFollower {
   /** Compiling costs more than looking, so it is done only when an answer of the device's would differ. */
   async #follow(): Promise<boolean> {
     const { applier, log } = this.#parts;
-    const { documents } = applier.state();
+    const { documents, assignment } = applier.state();
+    // Both slots are taken while an assignment is worked on: what changes meanwhile is followed afterwards.
+    if (assignment !== null && working.has(assignment.result)) return false;
     const now = `${keyOf(this.#parts.interfaces())} ${this.#subjectKey(documents)}`;
     if (now === this.#followed) return false;
     const changed = await applier.follow();

@@ -51,6 +51,9 @@ export class FileError extends Error {
 /** Names of temporary files; whoever finds one that old content survived under may delete it. */
 const temporaryPrefix = '.tmp-';
 
+/** Read at a time where no size is stated. */
+const pieceBytes = 4096;
+
 export class DiskFiles implements Files {
   readBounded(path: string, bytesMax: number): Uint8Array | null {
     return wrap('read', path, () => {
@@ -59,16 +62,18 @@ export class DiskFiles implements Files {
       try {
         const size = fstatSync(fd).size;
         if (size > bytesMax) throw new FileError('read', path, 'EFBIG');
-        // One byte more than allowed, so that a file growing under us is noticed.
-        const bytes = Buffer.alloc(bytesMax < size + 1 ? bytesMax + 1 : size + 1);
-        let length = 0;
-        for (;;) {
-          const got = readSync(fd, bytes, length, bytes.length - length, null);
+        // In pieces, since /proc states no size; the last byte over the limit is how growing under us shows.
+        const pieces: Buffer[] = [];
+        for (let length = 0; ; ) {
+          const piece = Buffer.alloc(
+            Math.min(bytesMax + 1 - length, Math.max(size + 1 - length, pieceBytes)),
+          );
+          const got = readSync(fd, piece, 0, piece.length, null);
+          if (got === 0) return new Uint8Array(Buffer.concat(pieces));
           length += got;
-          if (got === 0) break;
-          if (length === bytes.length) throw new FileError('read', path, 'EFBIG');
+          if (length > bytesMax) throw new FileError('read', path, 'EFBIG');
+          pieces.push(piece.subarray(0, got));
         }
-        return new Uint8Array(bytes.buffer, bytes.byteOffset, length);
       } finally {
         closeSync(fd);
       }
