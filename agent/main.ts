@@ -214,7 +214,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     spool,
     publish: async (body) => {
       if (session === null) throw new Error('there is no session yet');
-      const key = `${body.stream} ${body.events[0]?.seq}`;
+      const key = `${body.stream} ${body.events[0]?.seq}-${body.events.at(-1)?.seq}`;
       await session.send({ topic: session.topics.events, kind: envelopeKinds.events, body, key });
     },
     clock,

@@ -1,13 +1,21 @@
 // From the spool to the fleet: batches in order, and again until the controller says that it has them.
 //
-//   for each stream:   acknowledged ──── sent, not acknowledged (the window) ──── spooled
+//   for each stream:   acknowledged ──── one batch under way ──── spooled
 //
 // The broker's answer (PUBACK) only means that the broker has it; the spool lets go of nothing until the
-// controller's acknowledgement. Without one in time, or on a new session, sending starts again behind the
-// last acknowledged number; the controller knows numbers it has seen. While no acknowledgement comes the
-// window is one batch and the waits grow, so that a broker whose controller is away does not fill up.
+// controller's acknowledgement. Without one in time, or on a new session, the batch is sent again; the
+// controller knows numbers it has seen. The waits grow, so that a broker whose controller is away does not
+// fill up.
+//
+// One batch at a time, and not several: an acknowledgement is for everything up to a number, so a batch that
+// the broker threw away between two that arrived would be let go of unseen. What it costs is speed: 500 events
+// a round trip, which is more than the windows before the spool let through.
+//
+// A batch that the broker will not have is sent in halves until the one event is found that it will not
+// have; that event is given up and counted, since all that come after it would wait for ever.
 
 import { type EventBatch, type SpoolAcknowledgement, type Stream, streams } from '../contract/event.ts';
+import { batchEventsMax } from '../contract/limits.ts';
 import { Backoff } from '../os/backoff.ts';
 import type { Clock } from '../os/clock.ts';
 import type { Log } from '../os/log.ts';
@@ -15,29 +23,36 @@ import type { Random } from '../os/random.ts';
 import { Later } from './later.ts';
 import type { Spool } from './spool.ts';
 
-/** Batches of a stream that may be under way: 512 KiB at most. */
-export const windowBatchesMax = 4;
 /** What follows within this time goes with it. Packets were gathered for a second already. */
 const gatherMs: Readonly<Record<Stream, number>> = { audit: 50, alert: 50, packet: 200 };
-const acknowledgedWithinMs = 30_000;
+/** A controller commits within a second; the rest is for a slow link. */
+const acknowledgedWithinMs = 15_000;
 const acknowledgedWithinMsMax = 600_000;
 const retryLimits = { baseMs: 1000, maxMs: 60_000 } as const;
 
-/** Resolves when the broker has it; rejects where there is no link. */
+/**
+ * Resolves when the broker has it; rejects where there is no link. An error whose `kind` is `refused` says
+ * that the link will never take this batch.
+ */
 export type PublishBatch = (batch: EventBatch) => Promise<void>;
+
+interface UnderWay {
+  /** Its last number. */
+  readonly last: number;
+  /** Aborted when it is not waited for any more. */
+  readonly waiting: AbortController;
+}
 
 interface Sending {
   readonly stream: Stream;
-  /** Last number handed to the link since sending last started again. */
-  sent: number;
+  /** The batch under way; null: none is. */
+  underWay: UnderWay | null;
   /** Last number ever handed to the link; nothing above it can be acknowledged. */
   sentMost: number;
-  /** Last number of each batch under way, oldest first. */
-  underWay: number[];
-  windowBatches: number;
+  /** Less than a batch may have while a refused event is searched, which ends at `searchUpTo`. */
+  eventsMax: number;
+  searchUpTo: number;
   withinMs: number;
-  deadlineMs: number;
-  isWatched: boolean;
   readonly gather: Later;
 }
 
@@ -61,17 +76,15 @@ export class Publisher {
     this.#backoff = new Backoff(retryLimits, options.random);
     const { signal } = this.#closing;
     this.#sending = streams.map((stream): Sending => {
-      const run = () => this.#pump(sending);
+      const run = () => this.#sendNext(sending);
       const sending: Sending = {
         stream,
-        sent: this.#spool.acknowledged(stream),
+        underWay: null,
         // An earlier process may have sent all that it left.
         sentMost: this.#spool.lastSeq(stream),
-        underWay: [],
-        windowBatches: windowBatchesMax,
+        eventsMax: batchEventsMax,
+        searchUpTo: 0,
         withinMs: acknowledgedWithinMs,
-        deadlineMs: 0,
-        isWatched: false,
         gather: new Later({ clock: this.#clock, ms: gatherMs[stream], signal, run }),
       };
       return sending;
@@ -101,43 +114,75 @@ export class Publisher {
     this.#spool.acknowledge(stream, Math.min(acknowledgement.upTo, sending.sentMost));
     const upTo = this.#spool.acknowledged(stream);
     if (upTo === before) return true;
-    sending.sent = Math.max(sending.sent, upTo);
-    sending.underWay = sending.underWay.filter((last) => last > upTo);
-    sending.windowBatches = windowBatchesMax;
+    if (upTo >= sending.searchUpTo) sending.eventsMax = batchEventsMax;
     sending.withinMs = acknowledgedWithinMs;
-    sending.deadlineMs = this.#clock.bootMs() + sending.withinMs;
-    this.#pump(sending);
+    if (sending.underWay === null || sending.underWay.last <= upTo) this.#sendAnew(sending);
     return true;
   }
 
   close(): void {
     this.#closing.abort();
+    for (const sending of this.#sending) sending.underWay?.waiting.abort();
   }
 
-  #pump(sending: Sending): void {
-    while (this.#online && !this.#closing.signal.aborted && sending.underWay.length < sending.windowBatches) {
-      const batch = this.#spool.nextBatch(sending.stream, sending.sent);
-      const last = batch?.events.at(-1)?.seq;
-      if (batch === null || last === undefined) return;
-      if (sending.underWay.length === 0) sending.deadlineMs = this.#clock.bootMs() + sending.withinMs;
-      sending.sent = last;
-      sending.sentMost = Math.max(sending.sentMost, last);
-      sending.underWay.push(last);
-      this.#send(batch);
-      if (!sending.isWatched) this.#watch(sending);
-    }
+  #sendAnew(sending: Sending): void {
+    sending.underWay?.waiting.abort();
+    sending.underWay = null;
+    this.#sendNext(sending);
   }
 
-  #send(batch: EventBatch): void {
+  #sendNext(sending: Sending): void {
+    const { stream } = sending;
+    if (!this.#online || this.#closing.signal.aborted || sending.underWay !== null) return;
+    const batch = this.#spool.nextBatch(stream, this.#spool.acknowledged(stream), sending.eventsMax);
+    const last = batch?.events.at(-1)?.seq;
+    if (batch === null || last === undefined) return;
+    sending.sentMost = Math.max(sending.sentMost, last);
+    const underWay = { last, waiting: new AbortController() };
+    sending.underWay = underWay;
+    this.#send(sending, batch);
+    this.#clock.sleep(sending.withinMs, underWay.waiting.signal).then(
+      () => {
+        sending.withinMs = Math.min(sending.withinMs * 2, acknowledgedWithinMsMax);
+        this.#sendAnew(sending);
+      },
+      () => {
+        // Acknowledged, sent anew for another reason, or closing.
+      },
+    );
+  }
+
+  #send(sending: Sending, batch: EventBatch): void {
     const session = this.#session;
     this.#publish(batch).then(
       () => this.#backoff.succeeded(),
       (error: unknown) => {
         if (session !== this.#session || this.#closing.signal.aborted) return;
-        this.#log.debug({ error, stream: batch.stream }, 'events: not published');
-        this.#retryLater();
+        if (isRefusal(error)) this.#searchRefused(sending, batch);
+        else this.#retryLater();
       },
     );
+  }
+
+  #searchRefused(sending: Sending, batch: EventBatch): void {
+    const { stream } = sending;
+    const [first] = batch.events;
+    const last = batch.events.at(-1)?.seq;
+    if (first === undefined || last === undefined || last !== sending.underWay?.last) return;
+    if (batch.events.length > 1) {
+      sending.eventsMax = Math.ceil(batch.events.length / 2);
+      sending.searchUpTo = Math.max(sending.searchUpTo, last);
+    } else {
+      this.#log.warn(
+        { stream, seq: first.seq, event: first.event },
+        'events: refused by the broker, given up',
+      );
+      this.#spool.acknowledge(stream, first.seq);
+      const lost = first.event.kind === 'gap' ? first.event.lost : 1;
+      this.#spool.append(stream, { kind: 'gap', lost, where: 'agent' });
+      sending.eventsMax = batchEventsMax;
+    }
+    this.#sendAnew(sending);
   }
 
   #retryLater(): void {
@@ -159,38 +204,12 @@ export class Publisher {
 
   #startAgain(): void {
     this.#session += 1;
-    for (const sending of this.#sending) {
-      rewind(sending, this.#spool);
-      this.#pump(sending);
-    }
-  }
-
-  /** Sends again what was not acknowledged in time, until nothing is under way. */
-  async #watch(sending: Sending): Promise<void> {
-    sending.isWatched = true;
-    while (sending.underWay.length > 0) {
-      const waitMs = sending.deadlineMs - this.#clock.bootMs();
-      if (waitMs > 0) {
-        try {
-          await this.#clock.sleep(waitMs, this.#closing.signal);
-        } catch {
-          // Closing.
-          return;
-        }
-        continue;
-      }
-      sending.withinMs = Math.min(sending.withinMs * 2, acknowledgedWithinMsMax);
-      sending.windowBatches = 1;
-      rewind(sending, this.#spool);
-      this.#pump(sending);
-    }
-    sending.isWatched = false;
+    for (const sending of this.#sending) this.#sendAnew(sending);
   }
 }
 
-function rewind(sending: Sending, spool: Spool): void {
-  sending.sent = spool.acknowledged(sending.stream);
-  sending.underWay = [];
+function isRefusal(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'kind' in error && error.kind === 'refused';
 }
 
 function readAcknowledgement(body: unknown): SpoolAcknowledgement | null {

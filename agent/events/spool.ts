@@ -23,6 +23,7 @@ import {
   type Stream,
   streams,
 } from '../contract/event.ts';
+import { batchEventsMax } from '../contract/limits.ts';
 import type { Clock } from '../os/clock.ts';
 import type { Log } from '../os/log.ts';
 import type { ToldTotals } from './losses.ts';
@@ -164,8 +165,8 @@ export class Spool {
   }
 
   /** Events behind `after`, as many as one message may carry; null: none. */
-  nextBatch(stream: Stream, after: number): EventBatch | null {
-    const events = this.#logs[stream].read(after);
+  nextBatch(stream: Stream, after: number, eventsMax = batchEventsMax): EventBatch | null {
+    const events = this.#logs[stream].read(after, eventsMax);
     return events.length === 0 ? null : { stream, events };
   }
 

@@ -11,7 +11,7 @@
 // The disk may answer anything at any time: every method leaves the stream in order and returns.
 
 import type { GapEvent, HuskEvent, SpooledEvent, Stream } from '../contract/event.ts';
-import { batchBytesMax, batchEventsMax } from '../contract/limits.ts';
+import { batchBytesMax } from '../contract/limits.ts';
 import type { StreamMarks } from './marks.ts';
 import { Pending } from './pending.ts';
 import {
@@ -243,12 +243,12 @@ export class StreamLog {
   }
 
   /** The events behind `after`, as many as fit in a batch; what is given out counts as handed out. */
-  read(after: number): SpooledEvent[] {
+  read(after: number, eventsMax: number): SpooledEvent[] {
     const events: SpooledEvent[] = [];
     let room = batchBytesMax - batchWrapBytes;
     const take = (event: SpooledEvent, bytes: number): boolean => {
       room -= bytes;
-      if (room < 0 || events.length >= batchEventsMax) return false;
+      if (room < 0 || events.length >= eventsMax) return false;
       events.push(event);
       return true;
     };
