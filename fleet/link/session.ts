@@ -54,6 +54,8 @@ const keepaliveSeconds = 60;
 /** Also where the broker would take more: mqtt.js does not keep to Receive Maximum by itself. */
 const inFlightMax = 256;
 const waitingMax = 50_000;
+/** From here on the codes of a SUBACK are refusals. */
+const refusedFilter = 0x80;
 const backoffMs = { first: 200, max: 30_000 };
 /** Reason codes by which a broker says that it does not speak version 5. */
 const unsupportedVersion = new Set([1, 0x84]);
@@ -71,6 +73,7 @@ export class BrokerSession {
   #inFlight = 0;
   #inFlightMax = inFlightMax;
   #waiting: Waiting[] = [];
+  #isSending = false;
   /** Of the connection that is up: fails what is under way when it goes. */
   #underWay = new Set<(error: Error) => void>();
 
@@ -182,11 +185,13 @@ export class BrokerSession {
       this.#version = version;
       const receiveMaximum = connack.properties?.receiveMaximum ?? inFlightMax;
       this.#inFlightMax = Math.max(1, Math.min(inFlightMax, receiveMaximum));
-      client.subscribe([...filters], { qos: 1 }, (error, granted) => {
+      client.subscribe([...filters], { qos: 1 }, (error, _granted, suback) => {
         if (this.#client !== client) return;
-        const refused = (granted ?? []).filter((one) => one.qos >= 128).map((one) => one.topic);
-        if (error !== null || refused.length > 0) {
-          trouble = `subscribe: ${error?.message ?? `refused ${refused.join(', ')}`}`;
+        if (error !== null) {
+          const codes = suback?.granted ?? [];
+          const refused = filters.filter((_, index) => Number(codes[index] ?? 0) >= refusedFilter);
+          trouble =
+            refused.length > 0 ? `subscribe refused: ${refused.join(', ')}` : `subscribe: ${error.message}`;
           client.end(true);
           return;
         }
@@ -200,11 +205,16 @@ export class BrokerSession {
   }
 
   #next(): void {
-    while (this.#inFlight < this.#inFlightMax) {
-      const waiting = this.#waiting.shift();
-      if (waiting === undefined) return;
-      waiting.send();
+    // A publish on a connection that is just ending fails at once and would come back here.
+    if (this.#isSending) return;
+    this.#isSending = true;
+    let sent = 0;
+    while (this.#inFlight < this.#inFlightMax && sent < this.#waiting.length) {
+      this.#waiting[sent]?.send();
+      sent += 1;
     }
+    this.#waiting.splice(0, sent);
+    this.#isSending = false;
   }
 
   #down(trouble: string): void {
