@@ -31,6 +31,13 @@ export function benchMissing(): string | false {
   return labMissing() || (built ? false : 'needs ./build.sh build');
 }
 
+/** The object files as the agent finds them. */
+export function objectFiles(): ObjectFiles {
+  const read = (name: string) =>
+    [name, new Uint8Array(readFileSync(join(objectFolder, `${name}.bpf.o`)))] as const;
+  return Object.fromEntries(Object.keys(objects).map(read)) as unknown as ObjectFiles;
+}
+
 export const we = { tenant: 'acme', device: 'abcdefghijklmnopqrstuvwxyz' };
 
 export class Signer {
@@ -192,14 +199,14 @@ export class ApplyBench {
 
   /** A start of the agent: adopts what is pinned, puts in force what was confirmed, and is ready for the fleet. */
   async live(): Promise<BundleApplier> {
-    const files = Object.fromEntries(
-      Object.keys(objects).map((name) => [
-        name,
-        new Uint8Array(readFileSync(join(objectFolder, `${name}.bpf.o`))),
-      ]),
-    ) as unknown as ObjectFiles;
     const cgroup = this.#lab.cgroup;
-    const kernel = await Kernel.open({ addon, bpffs: this.#bpffs, files, cgroup, onRecycled: () => {} });
+    const kernel = await Kernel.open({
+      addon,
+      bpffs: this.#bpffs,
+      files: objectFiles(),
+      cgroup,
+      onRecycled: () => {},
+    });
     this.#kernel = kernel;
     // The canary needs its hooks; packets are tried by twins, which need no interface.
     kernel.attach({ interfaces: [], xdpMode: 'generic', egress: 'tcx' });
