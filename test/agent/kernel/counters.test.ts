@@ -35,7 +35,10 @@ function bench(t: Test): Bench {
     valueSize: HuskCounter.size,
     flags: 0,
   });
-  t.teardown(() => [names, counters].forEach((map) => map.close()));
+  t.teardown(() => {
+    names.close();
+    counters.close();
+  });
   const recycled: RuleCounter[] = [];
   return {
     names,
