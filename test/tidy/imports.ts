@@ -53,7 +53,7 @@ export const areas: readonly Area[] = [
     node: true,
     packages: ['*'],
   },
-  { at: 'fleet/', knows: ['agent/contract/', 'agent/policy/'], node: true, packages: ['*'] },
+  { at: 'fleet/', knows: ['agent/contract/', 'agent/policy/', 'fleet/signer/'], node: true, packages: ['*'] },
   { at: 'fleet/signer/', knows: ['agent/contract/'], node: true, packages: [] },
   { at: 'firmware-integration/', knows: [], node: false, packages: [] },
   { at: 'test/', knows: ['agent/', 'bpf/', 'fleet/', 'native/', 'test/'], node: true, packages: ['*'] },
