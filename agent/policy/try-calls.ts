@@ -6,7 +6,7 @@ import { evaluateCall } from './evaluate.ts';
 import { type CallName, callDefaultId, callNames, effectiveMode, ruleId } from './ids.ts';
 import type { CallTry, CanaryOperation, Judgement } from './judgement.ts';
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
-import { allPorts } from './ports.ts';
+import { allPorts, type PortRange } from './ports.ts';
 import { allAddresses } from './ranges.ts';
 import { type CallReach, callReach } from './reach.ts';
 import { addressSamples, combinations, portSamples } from './sample.ts';
@@ -167,11 +167,10 @@ function* addressCalls(
 ): Generator<CanaryOperation> {
   const alike = before.filter((one) => one.call === reach.call);
   const portsTried = portSamples(
-    reach.ports ?? [allPorts],
+    portsFor(name, reach.ports ?? [allPorts]),
     alike.flatMap((one) => (one.ports === null ? [] : [one.ports])),
     preferredPort,
-    // The kernel refuses to send to port 0 before any hook is asked.
-  ).filter((port) => port !== 0 || name === 'bind');
+  );
   const transportsTried = transports.filter(
     ({ type, protocol }) =>
       (reach.protocol === null || reach.protocol === protocol) &&
@@ -193,6 +192,12 @@ function* addressCalls(
       yield { call: name, family, ...transport, address: family === 4 ? bytes.subarray(12) : bytes, port };
     }
   }
+}
+
+/** The kernel sends nothing to port 0, before any hook is asked. */
+function portsFor(name: CanaryOperation['call'], ports: readonly PortRange[]): readonly PortRange[] {
+  if (name === 'bind') return ports;
+  return ports.flatMap(({ first, last }) => (last === 0 ? [] : [{ first: Math.max(first, 1), last }]));
 }
 
 /** Some call that has to go through: shows that the subject is not simply cut off. null where all is denied. */
