@@ -201,9 +201,11 @@ function renderStruct(struct: Struct): string {
     ...(counts.length > 0 ? ['  count: {', ...counts, '  },'] : []),
     '} as const;',
     `export function encode${type}(view: DataView, at: number, value: ${type}): void {`,
+    `  mustHold(view, at, ${struct.size});`,
     ...struct.fields.map((field) => `  ${writer(field)};`),
     '}',
     `export function decode${type}(view: DataView, at: number): ${type} {`,
+    `  mustHold(view, at, ${struct.size});`,
     '  return {',
     ...fields.map((field) => `    ${camel(field.name)}: ${reader(field)},`),
     '  };',
@@ -347,8 +349,12 @@ function getEach<T>(at: number, step: number, count: number, get: (from: number)
 }
 
 function bytesOf(view: DataView, at: number, size: number): Uint8Array {
-  if (at < 0 || at + size > view.byteLength) throw new RangeError(\`\${size} bytes at \${at} are outside the view\`);
+  mustHold(view, at, size);
   return new Uint8Array(view.buffer, view.byteOffset + at, size);
+}
+
+function mustHold(view: DataView, at: number, size: number): void {
+  if (at < 0 || at + size > view.byteLength) throw new RangeError(\`\${size} bytes at \${at} are outside the view\`);
 }
 `;
 

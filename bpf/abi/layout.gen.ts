@@ -128,12 +128,14 @@ export const HuskControl = {
   },
 } as const;
 export function encodeHuskControl(view: DataView, at: number, value: HuskControl): void {
+  mustHold(view, at, 16);
   view.setUint32(at + 0, value.live, true);
   view.setUint32(at + 4, value.expired, true);
   view.setUint32(at + 8, value.packetEventsPerSecond, true);
   putZeros(view, at + 12, 4);
 }
 export function decodeHuskControl(view: DataView, at: number): HuskControl {
+  mustHold(view, at, 16);
   return {
     live: view.getUint32(at + 0, true),
     expired: view.getUint32(at + 4, true),
@@ -153,10 +155,12 @@ export const HuskCounter = {
   },
 } as const;
 export function encodeHuskCounter(view: DataView, at: number, value: HuskCounter): void {
+  mustHold(view, at, 16);
   view.setBigUint64(at + 0, value.hits, true);
   view.setBigUint64(at + 8, value.bytes, true);
 }
 export function decodeHuskCounter(view: DataView, at: number): HuskCounter {
+  mustHold(view, at, 16);
   return {
     hits: view.getBigUint64(at + 0, true),
     bytes: view.getBigUint64(at + 8, true),
@@ -176,9 +180,11 @@ export const HuskRuleName = {
   },
 } as const;
 export function encodeHuskRuleName(view: DataView, at: number, value: HuskRuleName): void {
+  mustHold(view, at, 128);
   putText(view, at + 0, 128, value.id, 'id');
 }
 export function decodeHuskRuleName(view: DataView, at: number): HuskRuleName {
+  mustHold(view, at, 128);
   return {
     id: getText(view, at + 0, 128),
   };
@@ -200,12 +206,14 @@ export const HuskTry = {
   },
 } as const;
 export function encodeHuskTry(view: DataView, at: number, value: HuskTry): void {
+  mustHold(view, at, 24);
   view.setBigUint64(at + 0, value.canaryCgroup, true);
   view.setBigUint64(at + 8, value.canarySubjects, true);
   view.setUint32(at + 16, value.slot, true);
   view.setUint32(at + 20, value.ifindex, true);
 }
 export function decodeHuskTry(view: DataView, at: number): HuskTry {
+  mustHold(view, at, 24);
   return {
     canaryCgroup: view.getBigUint64(at + 0, true),
     canarySubjects: view.getBigUint64(at + 8, true),
@@ -232,6 +240,7 @@ export const HuskTried = {
   },
 } as const;
 export function encodeHuskTried(view: DataView, at: number, value: HuskTried): void {
+  mustHold(view, at, 24);
   view.setUint32(at + 0, value.verdict, true);
   view.setUint32(at + 4, value.reason, true);
   view.setUint32(at + 8, value.rule, true);
@@ -240,6 +249,7 @@ export function encodeHuskTried(view: DataView, at: number, value: HuskTried): v
   putZeros(view, at + 20, 4);
 }
 export function decodeHuskTried(view: DataView, at: number): HuskTried {
+  mustHold(view, at, 24);
   return {
     verdict: view.getUint32(at + 0, true),
     reason: view.getUint32(at + 4, true),
@@ -272,6 +282,7 @@ export const HuskGeneration = {
   },
 } as const;
 export function encodeHuskGeneration(view: DataView, at: number, value: HuskGeneration): void {
+  mustHold(view, at, 400);
   view.setBigUint64(at + 0, value.serial, true);
   putBytes(view, at + 8, 32, value.digest, 'digest');
   putEach(view, at + 40, 32, 10, value.tableDigest, 'tableDigest', (to, one) => putBytes(view, to, 32, one, 'tableDigest'));
@@ -280,6 +291,7 @@ export function encodeHuskGeneration(view: DataView, at: number, value: HuskGene
   putZeros(view, at + 396, 4);
 }
 export function decodeHuskGeneration(view: DataView, at: number): HuskGeneration {
+  mustHold(view, at, 400);
   return {
     serial: view.getBigUint64(at + 0, true),
     digest: getBytes(view, at + 8, 32),
@@ -311,6 +323,7 @@ export const HuskZone = {
   },
 } as const;
 export function encodeHuskZone(view: DataView, at: number, value: HuskZone): void {
+  mustHold(view, at, 16);
   view.setUint32(at + 0, value.zoneBit, true);
   view.setUint32(at + 4, value.ingressDefaultRule, true);
   view.setUint32(at + 8, value.egressDefaultRule, true);
@@ -320,6 +333,7 @@ export function encodeHuskZone(view: DataView, at: number, value: HuskZone): voi
   view.setUint8(at + 15, value.egressMode);
 }
 export function decodeHuskZone(view: DataView, at: number): HuskZone {
+  mustHold(view, at, 16);
   return {
     zoneBit: view.getUint32(at + 0, true),
     ingressDefaultRule: view.getUint32(at + 4, true),
@@ -383,6 +397,7 @@ export const HuskRule = {
   },
 } as const;
 export function encodeHuskRule(view: DataView, at: number, value: HuskRule): void {
+  mustHold(view, at, 104);
   view.setBigUint64(at + 0, value.fromSets, true);
   view.setBigUint64(at + 8, value.toSets, true);
   putBytes(view, at + 16, 16, value.saddr, 'saddr');
@@ -405,6 +420,7 @@ export function encodeHuskRule(view: DataView, at: number, value: HuskRule): voi
   putZeros(view, at + 103, 1);
 }
 export function decodeHuskRule(view: DataView, at: number): HuskRule {
+  mustHold(view, at, 104);
   return {
     fromSets: view.getBigUint64(at + 0, true),
     toSets: view.getBigUint64(at + 8, true),
@@ -443,11 +459,13 @@ export const HuskRuleList = {
   },
 } as const;
 export function encodeHuskRuleList(view: DataView, at: number, value: HuskRuleList): void {
+  mustHold(view, at, 13320);
   view.setUint32(at + 0, value.count, true);
   putZeros(view, at + 4, 4);
   putEach(view, at + 8, 104, 128, value.rules, 'rules', (to, one) => encodeHuskRule(view, to, one));
 }
 export function decodeHuskRuleList(view: DataView, at: number): HuskRuleList {
+  mustHold(view, at, 13320);
   return {
     count: view.getUint32(at + 0, true),
     rules: getEach(at + 8, 104, 128, (from) => decodeHuskRule(view, from)),
@@ -469,10 +487,12 @@ export const HuskPrefix4 = {
   },
 } as const;
 export function encodeHuskPrefix4(view: DataView, at: number, value: HuskPrefix4): void {
+  mustHold(view, at, 8);
   view.setUint32(at + 0, value.prefixlen, true);
   putBytes(view, at + 4, 4, value.addr, 'addr');
 }
 export function decodeHuskPrefix4(view: DataView, at: number): HuskPrefix4 {
+  mustHold(view, at, 8);
   return {
     prefixlen: view.getUint32(at + 0, true),
     addr: getBytes(view, at + 4, 4),
@@ -494,10 +514,12 @@ export const HuskPrefix6 = {
   },
 } as const;
 export function encodeHuskPrefix6(view: DataView, at: number, value: HuskPrefix6): void {
+  mustHold(view, at, 20);
   view.setUint32(at + 0, value.prefixlen, true);
   putBytes(view, at + 4, 16, value.addr, 'addr');
 }
 export function decodeHuskPrefix6(view: DataView, at: number): HuskPrefix6 {
+  mustHold(view, at, 20);
   return {
     prefixlen: view.getUint32(at + 0, true),
     addr: getBytes(view, at + 4, 16),
@@ -548,6 +570,7 @@ export const HuskCallRule = {
   },
 } as const;
 export function encodeHuskCallRule(view: DataView, at: number, value: HuskCallRule): void {
+  mustHold(view, at, 72);
   view.setBigUint64(at + 0, value.subjects, true);
   view.setBigUint64(at + 8, value.toSets, true);
   putBytes(view, at + 16, 16, value.addr, 'addr');
@@ -567,6 +590,7 @@ export function encodeHuskCallRule(view: DataView, at: number, value: HuskCallRu
   putZeros(view, at + 69, 3);
 }
 export function decodeHuskCallRule(view: DataView, at: number): HuskCallRule {
+  mustHold(view, at, 72);
   return {
     subjects: view.getBigUint64(at + 0, true),
     toSets: view.getBigUint64(at + 8, true),
@@ -602,11 +626,13 @@ export const HuskCallList = {
   },
 } as const;
 export function encodeHuskCallList(view: DataView, at: number, value: HuskCallList): void {
+  mustHold(view, at, 9224);
   view.setUint32(at + 0, value.count, true);
   putZeros(view, at + 4, 4);
   putEach(view, at + 8, 72, 128, value.rules, 'rules', (to, one) => encodeHuskCallRule(view, to, one));
 }
 export function decodeHuskCallList(view: DataView, at: number): HuskCallList {
+  mustHold(view, at, 9224);
   return {
     count: view.getUint32(at + 0, true),
     rules: getEach(at + 8, 72, 128, (from) => decodeHuskCallRule(view, from)),
@@ -639,6 +665,7 @@ export const HuskEvent = {
   },
 } as const;
 export function encodeHuskEvent(view: DataView, at: number, value: HuskEvent): void {
+  mustHold(view, at, 32);
   view.setBigUint64(at + 0, value.bootNs, true);
   view.setBigUint64(at + 8, value.serial, true);
   view.setUint32(at + 16, value.rule, true);
@@ -651,6 +678,7 @@ export function encodeHuskEvent(view: DataView, at: number, value: HuskEvent): v
   putZeros(view, at + 28, 4);
 }
 export function decodeHuskEvent(view: DataView, at: number): HuskEvent {
+  mustHold(view, at, 32);
   return {
     bootNs: view.getBigUint64(at + 0, true),
     serial: view.getBigUint64(at + 8, true),
@@ -700,6 +728,7 @@ export const HuskPacketEvent = {
   },
 } as const;
 export function encodeHuskPacketEvent(view: DataView, at: number, value: HuskPacketEvent): void {
+  mustHold(view, at, 88);
   encodeHuskEvent(view, at + 0, value.head);
   putBytes(view, at + 32, 16, value.saddr, 'saddr');
   putBytes(view, at + 48, 16, value.daddr, 'daddr');
@@ -715,6 +744,7 @@ export function encodeHuskPacketEvent(view: DataView, at: number, value: HuskPac
   putZeros(view, at + 82, 6);
 }
 export function decodeHuskPacketEvent(view: DataView, at: number): HuskPacketEvent {
+  mustHold(view, at, 88);
   return {
     head: decodeHuskEvent(view, at + 0),
     saddr: getBytes(view, at + 32, 16),
@@ -769,6 +799,7 @@ export const HuskCallEvent = {
   },
 } as const;
 export function encodeHuskCallEvent(view: DataView, at: number, value: HuskCallEvent): void {
+  mustHold(view, at, 96);
   encodeHuskEvent(view, at + 0, value.head);
   view.setBigUint64(at + 32, value.cgroup, true);
   putBytes(view, at + 40, 16, value.addr, 'addr');
@@ -784,6 +815,7 @@ export function encodeHuskCallEvent(view: DataView, at: number, value: HuskCallE
   putText(view, at + 80, 16, value.comm, 'comm');
 }
 export function decodeHuskCallEvent(view: DataView, at: number): HuskCallEvent {
+  mustHold(view, at, 96);
   return {
     head: decodeHuskEvent(view, at + 0),
     cgroup: view.getBigUint64(at + 32, true),
@@ -1073,6 +1105,10 @@ function getEach<T>(at: number, step: number, count: number, get: (from: number)
 }
 
 function bytesOf(view: DataView, at: number, size: number): Uint8Array {
-  if (at < 0 || at + size > view.byteLength) throw new RangeError(`${size} bytes at ${at} are outside the view`);
+  mustHold(view, at, size);
   return new Uint8Array(view.buffer, view.byteOffset + at, size);
+}
+
+function mustHold(view: DataView, at: number, size: number): void {
+  if (at < 0 || at + size > view.byteLength) throw new RangeError(`${size} bytes at ${at} are outside the view`);
 }
