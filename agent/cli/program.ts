@@ -6,7 +6,7 @@
 
 import { isAbsolute, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { Addon } from '../../native/index.ts';
 import { type Config, ConfigError, configPath, readConfig } from '../config.ts';
 import { type View, views } from '../contract/query.ts';
@@ -238,11 +238,15 @@ answer over a new connection, so a device without a link returns to its policy a
     .action(
       act(async (options, folder = '.') => {
         const { trusted, we } = whomToBelieve(options);
-        const { row, faults } = verifyFolder(readBundleFolder(tools.files, absolute(folder)), trusted, we);
+        const { row, faults, isAcceptable } = verifyFolder(
+          readBundleFolder(tools.files, absolute(folder)),
+          trusted,
+          we,
+        );
         if (options.json === true) print({ ...row, faults: faults === '' ? [] : faults.split('\n') });
         else tools.out(showRecord(row));
         if (faults !== '') tools.complain(`${faults}\n`);
-        return faults.includes('error') ? 1 : 0;
+        return isAcceptable ? 0 : 1;
       }),
     );
 
@@ -357,7 +361,7 @@ function ifNoAgent<T>(otherwise: (none: NoAgent) => Promise<T>): (error: unknown
 function readCount(text: string): number {
   const count = Number(text);
   if (!Number.isInteger(count) || count < 1 || count > eventsMax) {
-    throw new CommanderError(2, 'husk.count', `a count from 1 to ${eventsMax}`);
+    throw new InvalidArgumentError(`It is a count from 1 to ${eventsMax}.`);
   }
   return count;
 }

@@ -33,7 +33,7 @@ export function verifyFolder(
   { assignment, bundle }: BundleFolder,
   trusted: Trusted,
   we: { readonly tenant: string; readonly device: string },
-): { readonly row: Row; readonly faults: string } {
+): { readonly row: Row; readonly faults: string; readonly isAcceptable: boolean } {
   const assigned = verifyAssignment(assignment, trusted, we);
   const verified = verifyBundle(assigned, bundle);
   const { documents, faults } = parseDocuments(verified.documents);
@@ -50,6 +50,7 @@ export function verifyFolder(
       trialSeconds: assigned.trialSeconds,
       issuedAt: new Date(assigned.issuedAt * 1000).toISOString(),
     },
-    faults: all.length === 0 ? '' : formatFaults(all),
+    faults: all.length === 0 ? '' : formatFaults(all).trimEnd(),
+    isAcceptable: all.every((fault) => fault.severity !== 'error'),
   };
 }
