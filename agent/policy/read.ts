@@ -4,7 +4,17 @@
 // (`off` and `no` are words, not booleans), no tags, no duplicate keys, keys that are text, and few
 // aliases, since ten lines of them can stand for a billion nodes. JSON is read as the YAML it also is.
 
-import { type Document, isAlias, isMap, isSeq, LineCounter, type Node, parseAllDocuments, visit } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseAllDocuments,
+  visit,
+} from 'yaml';
 import { bundleBytesMax } from '../contract/limits.ts';
 import type { PolicyDocument } from '../contract/policy.ts';
 import { checkDocuments } from './check.ts';
@@ -72,13 +82,17 @@ function readText({ text, file }: TextFile, faults: FaultList): readonly Entry[]
     logLevel: 'silent',
     lineCounter: lines,
   });
-  const yaml = [...parsed].filter((one) => one.contents !== null || one.errors.length > 0);
+  const yaml = [...parsed].filter((one) => !isNothing(one.contents) || one.errors.length > 0);
   if (yaml.length === 0) return textFault('holds no document');
   if (yaml.length > documentsMax) return textFault(`holds more than ${documentsMax} documents`);
   return yaml.map((one) =>
     readOne(one as Document<Node>, sourceIn(one as Document<Node>, file, lines), faults),
   );
 }
+
+/** Between two `---` there may be nothing but comments. A written `null` is something. */
+const isNothing = (contents: unknown) =>
+  contents === null || (isScalar(contents) && contents.value === null && !contents.source);
 
 function readOne(yaml: Document<Node>, source: YamlSource, faults: FaultList): Entry {
   const nothing: Entry = { document: null, mended: null };
