@@ -5,7 +5,8 @@
 
 import type { NetworkInterface } from '../native/index.ts';
 import type { BundleApplier } from './apply-bundle.ts';
-import type { Birth, Reported } from './contract/state.ts';
+import type { Birth, Reported, RuleState } from './contract/state.ts';
+import { lowerUncovered } from './coverage.ts';
 import type { Spool } from './events/spool.ts';
 import type { Kernel, KernelStatus } from './kernel/kernel.ts';
 import type { LinkStatus } from './link/session.ts';
@@ -39,9 +40,9 @@ export function describeDevice(parts: DeviceParts): DeviceDescription {
   const { kernel, applier, spool, machine, version } = parts;
   return {
     reported() {
-      const { inForce, assignment, rules, proven } = applier.state();
+      const { inForce, assignment, proven } = applier.state();
       const { hooks, kernelBytes } = kernel.status();
-      return { inForce, assignment, rules, proven, tier: parts.tier, hooks, kernelBytes };
+      return { inForce, assignment, rules: ruleStates(parts), proven, tier: parts.tier, hooks, kernelBytes };
     },
     birth: () => ({
       agent: version,
@@ -53,7 +54,7 @@ export function describeDevice(parts: DeviceParts): DeviceDescription {
     source: {
       status: async () => statusRow(parts),
       interfaces: async () => interfaceRows(parts),
-      rules: () => ruleRows(kernel, applier),
+      rules: () => ruleRows(parts),
       sets: async () => (applier.state().image?.sets ?? []).map((set) => ({ ...set })),
       events: async (count) => spool.tail(count).map((event) => ({ ...event })),
     },
@@ -125,10 +126,22 @@ function zonesOf(
   );
 }
 
-async function ruleRows(kernel: Kernel, applier: BundleApplier): Promise<Row[]> {
+/** Proven, and reached by a hook: only both together are called enforced. */
+function ruleStates({ kernel, applier, interfaces }: DeviceParts): readonly RuleState[] {
+  const { documents, image, rules } = applier.state();
+  return lowerUncovered(rules, {
+    documents,
+    compiled: image?.rules ?? [],
+    interfaces: interfaces().map((one) => one.name),
+    hooks: kernel.status().hooks,
+  });
+}
+
+async function ruleRows(parts: DeviceParts): Promise<Row[]> {
+  const { kernel, applier } = parts;
   const counters = new Map((await kernel.counters()).map((one) => [one.id, one]));
-  const { image, rules } = applier.state();
-  const states = new Map(rules.map((rule) => [rule.id, rule]));
+  const { image } = applier.state();
+  const states = new Map(ruleStates(parts).map((rule) => [rule.id, rule]));
   // One rule may stand in several places of the image: its counter is one.
   const seen = new Set<string>();
   const rows: Row[] = [];

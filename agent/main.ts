@@ -62,6 +62,11 @@ const followEveryMs = 250;
 
 async function run(config: Config, openAddon: () => Promise<Addon>, files: Files): Promise<number> {
   const log = makeLog(config.log.level);
+  // A broken invariant of ours: say it where the rest is said, and let the supervisor start us anew.
+  process.once('uncaughtException', (error) => {
+    log.fatal({ error }, 'agent: ended by a fault of its own, enforcement stays');
+    process.exit(1);
+  });
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   const machine = readMachine();

@@ -10,6 +10,9 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] a
 export type LogLevel = (typeof logLevels)[number];
 
 export function makeLog(level: LogLevel, fd = 1): Log {
+  const destination = pino.destination({ fd, sync: true });
+  // Whoever reads the log may go away; the agent has better reasons to end.
+  destination.on('error', () => {});
   return pino(
     {
       base: null,
@@ -18,7 +21,7 @@ export function makeLog(level: LogLevel, fd = 1): Log {
       timestamp: pino.stdTimeFunctions.isoTime,
       serializers: { error: pino.stdSerializers.err },
     },
-    pino.destination({ fd, sync: true }),
+    destination,
   );
 }
 

@@ -1,0 +1,67 @@
+// Whether a rule that was proven is also reached: a twin or a canary shows that the tables decide rightly,
+// not that a hook is in the way of every packet and call the rule is about.
+//
+// A rule of a zone needs its hook on every interface that the zone names and that is there; a rule for calls
+// needs all cgroup hooks. What lacks one is reported as degraded, with what is missing.
+
+import type { PacketPolicy, PolicyDocument } from './contract/policy.ts';
+import type { RuleState } from './contract/state.ts';
+import { matchesGlob } from './policy/globs.ts';
+import type { CompiledRule } from './policy/table-image.ts';
+
+export interface CoverageFacts {
+  readonly documents: readonly PolicyDocument[];
+  readonly compiled: readonly Pick<CompiledRule, 'id' | 'at'>[];
+  /** Names of all interfaces of the namespace, attachable or not. */
+  readonly interfaces: readonly string[];
+  /** Attached hooks, as in `xdp_ingress wan0 native` or `connect4 /sys/fs/cgroup/x`. */
+  readonly hooks: readonly string[];
+}
+
+const callHooks = ['sock_create', 'bind4', 'bind6', 'connect4', 'connect6', 'sendmsg4', 'sendmsg6'];
+const packetHooks = { ingress: 'xdp_ingress', egress: 'tc_egress' } as const;
+
+/** The states with `enforced` lowered where a hook is missing. */
+export function lowerUncovered(rules: readonly RuleState[], facts: CoverageFacts): readonly RuleState[] {
+  const attached = new Set(facts.hooks.map((hook) => hook.split(' ').slice(0, 2).join(' ')));
+  const callsLack = callHooks.filter((name) => ![...attached].some((hook) => hook.startsWith(`${name} `)));
+  const places = new Map<string, Set<CompiledRule['at']>>();
+  for (const { id, at } of facts.compiled) places.set(id, (places.get(id) ?? new Set()).add(at));
+
+  return rules.map((rule) => {
+    if (rule.state !== 'enforced') return rule;
+    const lacking = [...(places.get(rule.id) ?? [])].flatMap((at) =>
+      at === 'call' ? callsLack.map((name) => `${name} is not attached`) : packetLack(rule.id, at),
+    );
+    return lacking.length === 0 ? rule : { id: rule.id, state: 'degraded', why: lacking.join(', ') };
+  });
+
+  function packetLack(id: string, at: 'ingress' | 'egress'): string[] {
+    const zones = facts.documents.flatMap((one) =>
+      one.kind === 'PacketPolicy' ? zonesOfRule(one, id, at) : [],
+    );
+    return zones.flatMap(({ name, interfaces }) => {
+      const there = facts.interfaces.filter((known) => interfaces.some((glob) => matchesGlob(glob, known)));
+      if (there.length === 0) return [`no interface of zone ${name} is there`];
+      return there
+        .filter((known) => !attached.has(`${packetHooks[at]} ${known}`))
+        .map((known) => `${packetHooks[at]} is not attached to ${known}`);
+    });
+  }
+}
+
+interface Zone {
+  readonly name: string;
+  readonly interfaces: readonly string[];
+}
+
+/** The zones in whose list the rule, or whose default it, is. */
+function zonesOfRule(policy: PacketPolicy, id: string, at: 'ingress' | 'egress'): Zone[] {
+  const { name } = policy.metadata;
+  return policy.spec[at]
+    .filter(
+      (list) =>
+        list.rules.some((rule) => `${name}/${rule.id}` === id) || `${name}/${list.zone}:default-${at}` === id,
+    )
+    .map((list) => ({ name: list.zone, interfaces: policy.spec.zones[list.zone]?.interfaces ?? [] }));
+}

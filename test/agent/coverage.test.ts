@@ -1,0 +1,88 @@
+// Goal: a rule is called enforced only where a hook is in the way of everything it is about.
+// Method: a policy with zones and calls, and every way in which hooks can be missing.
+
+import t from 'tap';
+import type { PolicyDocument } from '../../agent/contract/policy.ts';
+import type { RuleState } from '../../agent/contract/state.ts';
+import { type CoverageFacts, lowerUncovered } from '../../agent/coverage.ts';
+
+const documents: readonly PolicyDocument[] = [
+  {
+    apiVersion: 'husk/v1',
+    kind: 'PacketPolicy',
+    metadata: { name: 'p' },
+    spec: {
+      mode: 'enforce',
+      zones: { wan: { interfaces: ['wan*'] }, lan: { interfaces: ['lan0'] } },
+      ingress: [
+        { zone: 'wan', default: 'drop', rules: [{ id: 'a', action: 'drop' }] },
+        { zone: 'lan', default: 'allow', rules: [{ id: 'b', action: 'drop' }] },
+      ],
+      egress: [{ zone: 'wan', default: 'allow', rules: [{ id: 'c', action: 'drop' }] }],
+    },
+  },
+];
+const ids = ['p/a', 'p/wan:default-ingress', 'p/b', 'p/c', 'h/call'];
+const rules: readonly RuleState[] = ids.map((id) => ({ id, state: 'enforced' }));
+const calls = ['sock_create', 'bind4', 'bind6', 'connect4', 'connect6', 'sendmsg4', 'sendmsg6'].map(
+  (name) => `${name} /cg`,
+);
+const whole: CoverageFacts = {
+  documents,
+  compiled: [
+    { id: 'p/a', at: 'ingress' },
+    { id: 'p/wan:default-ingress', at: 'ingress' },
+    { id: 'p/b', at: 'ingress' },
+    { id: 'p/c', at: 'egress' },
+    { id: 'h/call', at: 'call' },
+  ],
+  interfaces: ['lo', 'wan0', 'lan0'],
+  hooks: [
+    'xdp_ingress wan0 native',
+    'tc_egress wan0 tcx',
+    'xdp_ingress lan0 generic',
+    'tc_egress lan0 tcx',
+    ...calls,
+  ],
+};
+
+/** Ids that are not called enforced, with why. */
+function lowered(facts: Partial<CoverageFacts>): Record<string, string | undefined> {
+  const states = lowerUncovered(rules, { ...whole, ...facts });
+  return Object.fromEntries(states.filter((one) => one.state !== 'enforced').map((one) => [one.id, one.why]));
+}
+
+t.test('with every hook in place nothing is lowered', async (t) => {
+  t.strictSame(lowered({}), {});
+});
+
+t.test('an interface of the zone without its hook lowers the rules of that zone and direction', async (t) => {
+  const interfaces = [...whole.interfaces, 'wan1'];
+  t.strictSame(lowered({ interfaces }), {
+    'p/a': 'xdp_ingress is not attached to wan1',
+    'p/wan:default-ingress': 'xdp_ingress is not attached to wan1',
+    'p/c': 'tc_egress is not attached to wan1',
+  });
+  t.strictSame(lowered({ hooks: whole.hooks.filter((hook) => !hook.startsWith('tc_egress wan0')) }), {
+    'p/c': 'tc_egress is not attached to wan0',
+  });
+});
+
+t.test('a zone whose interfaces are not there enforces nothing', async (t) => {
+  t.strictSame(lowered({ interfaces: ['lo', 'wan0'] }), { 'p/b': 'no interface of zone lan is there' });
+});
+
+t.test('calls need every hook', async (t) => {
+  t.strictSame(lowered({ hooks: whole.hooks.filter((hook) => !hook.startsWith('sendmsg6')) }), {
+    'h/call': 'sendmsg6 is not attached',
+  });
+});
+
+t.test('with nothing attached nothing is called enforced', async (t) => {
+  t.strictSame(Object.keys(lowered({ hooks: [] })), ids);
+});
+
+t.test('what was lowered already keeps its reason', async (t) => {
+  const monitor: RuleState = { id: 'p/a', state: 'monitor' };
+  t.strictSame(lowerUncovered([monitor], { ...whole, hooks: [] }), [monitor]);
+});
