@@ -94,7 +94,7 @@ unlock_build() {
 readonly PACKAGES=(
     gcc libc6-dev make m4 python3-minimal bzip2 xz-utils dpkg-dev ca-certificates # libraries and addon
     clang-19 llvm-19 clang-format-19 bpftool                                      # BPF objects
-    iproute2 tcpreplay mosquitto mosquitto-clients util-linux procps              # tests
+    git iproute2 openssl tcpreplay mosquitto mosquitto-clients util-linux procps  # tests
 )
 
 is_installed() {
