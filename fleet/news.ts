@@ -4,6 +4,11 @@ export class News {
   #waiting = new Set<() => void>();
   #isClosed = false;
 
+  /** Nothing will come any more: `next` resolves at once. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   tell(): void {
     const waiting = this.#waiting;
     this.#waiting = new Set();

@@ -43,7 +43,7 @@ export function eventRoutes(app: FastifyInstance, { store, news, clock }: ApiPar
       for (;;) {
         const events = store.events.list({ after, device, stream, limit: count });
         const left = until - clock.now();
-        if (events.length > 0 || left <= 0 || gone.signal.aborted) return events;
+        if (events.length > 0 || left <= 0 || gone.signal.aborted || news.isClosed) return events;
         await news.next(left, gone.signal);
       }
     },
