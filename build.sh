@@ -180,7 +180,7 @@ bpf_objects() {
     for source in bpf/*.bpf.c bpf/abi/layout.bpf.c; do
         [[ ! -f $source ]] || bpf_object "$source" "build/bpf/$(basename "${source%.c}").o"
     done
-    for source in test/native/bpf/*.bpf.c; do
+    for source in test/native/bpf/*.bpf.c test/bench/bpf/*.bpf.c; do
         bpf_object "$source" "build/test-bpf/$(basename "${source%.c}").o"
     done
 }
