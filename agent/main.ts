@@ -38,7 +38,7 @@ import { buildMs, version } from './os/build-info.ts';
 import { type Clock, SystemClock } from './os/clock.ts';
 import { DiskFiles, type Files } from './os/files.ts';
 import { makeLog } from './os/log.ts';
-import { findHardwareId, readMachine } from './os/machine.ts';
+import { findHardwareId, hardwareIdOfMac, readMachine } from './os/machine.ts';
 import { systemRandom } from './os/random.ts';
 import {
   findCgroup,
@@ -277,7 +277,10 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
       {
         store: identities,
         join: () => readJoin(config, files),
-        hardwareId: findHardwareId(config.hardwareId ?? undefined) ?? machine.hostname,
+        hardwareId:
+          findHardwareId(config.hardwareId ?? undefined) ??
+          hardwareIdOfMac(addon.interfaces()) ??
+          machine.hostname,
         hostname: machine.hostname,
         reach: reachListener,
         pause: {

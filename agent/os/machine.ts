@@ -46,6 +46,21 @@ export function findHardwareId(
   return null;
 }
 
+/**
+ * Where the firmware says nothing: the address of the first Ethernet interface that has one burnt in.
+ * Addresses with the local bit (IEEE 802 §8.2.2) were made up by software, and may be made up again.
+ */
+export function hardwareIdOfMac(
+  interfaces: readonly { readonly index: number; readonly hardwareType: number; readonly mac: string }[],
+): string | null {
+  const ethernet = 1;
+  const burntIn = interfaces
+    .filter((one) => one.hardwareType === ethernet && /^[0-9a-f][048c]:/.test(one.mac))
+    .filter((one) => one.mac !== '00:00:00:00:00:00')
+    .sort((a, b) => a.index - b.index)[0];
+  return burntIn === undefined ? null : `mac-${burntIn.mac.replaceAll(':', '')}`;
+}
+
 function readText(path: string): string | null {
   try {
     return readFileSync(path, 'utf8').trim();

@@ -20,7 +20,7 @@ import { version } from '../../../agent/os/build-info.ts';
 import { SystemClock } from '../../../agent/os/clock.ts';
 import { FailingFiles } from '../../../agent/os/failing-files.ts';
 import { DiskFiles, FileError } from '../../../agent/os/files.ts';
-import { findHardwareId, readMachine } from '../../../agent/os/machine.ts';
+import { findHardwareId, hardwareIdOfMac, readMachine } from '../../../agent/os/machine.ts';
 import { TestClock } from '../../../agent/os/test-clock.ts';
 import packageJson from '../../../package.json' with { type: 'json' };
 
@@ -159,6 +159,21 @@ t.test(
     t.equal(findHardwareId(undefined, from({})), null);
   },
 );
+
+t.test('an Ethernet address serves where the firmware says nothing, if it is burnt in', async (t) => {
+  const one = (index: number, mac: string, hardwareType = 1) => ({ index, mac, hardwareType });
+  t.equal(
+    hardwareIdOfMac([
+      one(1, '00:00:00:00:00:00', 772),
+      one(5, '00:11:22:33:44:55'),
+      one(2, '02:aa:aa:aa:aa:aa'),
+      one(4, '00:11:22:33:44:44'),
+      one(3, '', 65534),
+    ]),
+    'mac-001122334444',
+  );
+  t.equal(hardwareIdOfMac([one(1, '02:aa:aa:aa:aa:aa'), one(2, '00:00:00:00:00:00')]), null);
+});
 
 t.test('this machine', async (t) => {
   t.match(readMachine().bootId, /^[0-9a-f-]{36}$/);
