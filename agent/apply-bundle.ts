@@ -271,7 +271,7 @@ export class BundleApplier {
   offer(envelope: Uint8Array): void {
     if (this.#closed) return;
     this.#step('received');
-    let assignment: Assignment;
+    let assignment: Assignment | null = null;
     try {
       assignment = verifyAssignment(envelope, this.#parts.trusted(), this.#parts.we);
       if (this.#isBeingWorkedOn(assignment) || this.#isRefusedForGood(assignment)) return;
@@ -281,7 +281,7 @@ export class BundleApplier {
         return;
       }
     } catch (error) {
-      this.#refuseUnaccepted(error);
+      this.#refuseUnaccepted(error, assignment);
       return;
     }
     this.#step('verified');
@@ -504,10 +504,17 @@ export class BundleApplier {
     }
   }
 
-  /** Refused before it was known to be an assignment of ours: the one that stands is not touched. */
-  #refuseUnaccepted(error: unknown): void {
+  /**
+   * Refused before it was accepted: the assignment that stands is not touched. Only where it is the disk that
+   * is at fault is the new one reported, since its publisher would wait for it without end.
+   */
+  #refuseUnaccepted(error: unknown, assignment: Assignment | null): void {
     if (!(error instanceof RefusalError)) throw error;
     const { code, detail } = error;
+    if (code === 'bundle.storage' && assignment !== null) {
+      const { serial, digest } = assignment;
+      this.#last = { serial, digest, result: 'refused', refusal: { code, detail } };
+    }
     const before = this.#refusedOffer;
     this.#refusedOffer = { code, detail };
     // Desired state is retained: a broker says it again with each connection, and once is enough to hear.
