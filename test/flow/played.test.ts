@@ -17,7 +17,7 @@ import { ParityProbe, policyText } from './parity.ts';
 t.setTimeout(300_000);
 const skip = labMissing() || executablesMissing() || mosquittoMissing();
 /** Deadlines around which an answer is sent, in milliseconds before them. */
-const margins = [900, 400, 200, 100, 50, 0, -100];
+const margins = [2200, 1700, 1400, 1100, 900, 700, 500, 300, 0];
 
 t.test('a fleet that is played', { skip, timeout: 290_000 }, async (t) => {
   const lab = await Lab.open();

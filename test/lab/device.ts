@@ -2,7 +2,7 @@
 // own, in its namespace. It can be ended at any moment, at a given step of a bundle, and started again.
 
 import { randomUUID } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { huskAgent } from './executables.ts';
 import type { Lab } from './lab.ts';
@@ -56,6 +56,8 @@ export class Device {
    */
   reboot(): void {
     if (this.#program?.running === true) throw new Error('end the agent first');
+    // By hand, since a mount namespace of somebody else's may hold the file system beyond its unmount.
+    rmSync(join(this.#bpffs, 'husk'), { recursive: true, force: true });
     unmount(this.#bpffs);
     this.#bpffs = this.#lab.bpffs();
     this.#runDirectory = this.#lab.folder('run');

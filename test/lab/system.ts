@@ -80,7 +80,9 @@ export function mountTable(): MountRow[] {
   });
 }
 
+/** Harmless where nothing is mounted any more. */
 export function unmount(path: string): void {
+  if (!mountTable().some((row) => row.point === path)) return;
   // Lazily: a program that is just ending may still hold a file.
   run('umount', ['--lazy', path]);
 }
