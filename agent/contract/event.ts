@@ -73,7 +73,11 @@ export interface AuditEvent {
   readonly detail: Readonly<Record<string, string | number | boolean | null>>;
 }
 
-/** Events that are gone, and where they went. */
+/**
+ * Events that are gone, and where they went. Numbers of a stream are without a hole but before a gap of the
+ * spool's: that one stands for all numbers since the event before it, and `lost` (0 after a jump) says how many of
+ * them were events.
+ */
 export interface GapEvent {
   readonly kind: 'gap';
   readonly lost: number;

@@ -9,10 +9,21 @@ import { crc32 } from 'node:zlib';
 import type { Stream } from '../contract/event.ts';
 import type { ToldTotals } from './losses.ts';
 import { OpenFile } from './open-file.ts';
+import type { When } from './when.ts';
 
-/** Three streams of sixteen gaps each and the totals fill half of it. */
+/** Three streams of eight gaps each, with the longest numbers there are, fill three quarters of it. */
 const slotBytes = 8192;
 const slotHeadBytes = 16;
+
+export interface MarkedGap {
+  /** Number of the last event it stands for. */
+  readonly seq: number;
+  readonly lost: number;
+  /** The stream's count of records behind it. */
+  readonly ordinal: number;
+  readonly when: When;
+  readonly boot: string;
+}
 
 export interface StreamMarks {
   /** Everything up to and with this number is in the controller's database. */
@@ -22,8 +33,8 @@ export interface StreamMarks {
   readonly ordinal: number;
   /** The next number, as it was when this was written. */
   readonly next: number;
-  /** Segments dropped and not acknowledged: [number of the last event that is gone, how many, ordinal behind them]. */
-  readonly gaps: readonly (readonly [seq: number, lost: number, ordinal: number])[];
+  /** Not acknowledged, and not to be found again in the segments. */
+  readonly gaps: readonly MarkedGap[];
   /** Events this stream has ever lost in the spool. */
   readonly lost: number;
 }

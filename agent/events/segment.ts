@@ -54,6 +54,7 @@ export class Segment {
   bytes: number;
   #file: OpenFile | null = null;
   #unsynced = false;
+  #isNew = false;
 
   private constructor(path: string, header: SegmentHeader, seed: number, lastSeq: number, bytes: number) {
     this.path = path;
@@ -74,6 +75,7 @@ export class Segment {
       const segment = new Segment(path, header, sealSeed(bytes), header.firstSeq - 1, bytes.length);
       segment.#file = new OpenFile(fd);
       segment.#unsynced = true;
+      segment.#isNew = true;
       return segment;
     } catch (error) {
       closeSync(fd);
@@ -114,6 +116,11 @@ export class Segment {
 
   get isUnsynced(): boolean {
     return this.#unsynced;
+  }
+
+  /** Made since, and never synced. */
+  get isNew(): boolean {
+    return this.#isNew;
   }
 
   get firstSeq(): number {
@@ -162,6 +169,7 @@ export class Segment {
     this.#unsynced = false;
     try {
       await this.#file.sync();
+      this.#isNew = false;
     } catch (error) {
       this.#unsynced = true;
       throw error;

@@ -14,7 +14,8 @@
 // Without a sync, alerts and audit are on the disk within milliseconds and packets within a second: syncs
 // are gathered, since each wears the flash.
 
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { constants, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type EventBatch,
@@ -29,7 +30,8 @@ import type { Log } from '../os/log.ts';
 import type { ToldTotals } from './losses.ts';
 import { type Marks, MarksFile, readMarks } from './marks.ts';
 import { parseSegmentName, Segment } from './segment.ts';
-import { codeOf, StreamLog, type When } from './stream-log.ts';
+import { codeOf, StreamLog } from './stream-log.ts';
+import { type When, whenAt } from './when.ts';
 
 export const spoolBytesMaxDefault = 8 * 1024 * 1024;
 /** Below this a segment would hold a handful of events. */
@@ -409,12 +411,28 @@ export class Spool {
   }
 
   async #syncAll(segments: readonly Segment[]): Promise<void> {
+    const isNew = segments.some((segment) => segment.isNew);
     for (const segment of segments) {
       try {
         await segment.sync();
       } catch (error) {
         this.#onDisk(codeOf(error));
       }
+    }
+    // A new file's name is in its folder, and not every file system writes that with the file.
+    if (isNew) await this.#syncFolder();
+  }
+
+  async #syncFolder(): Promise<void> {
+    try {
+      const folder = await open(this.#options.folder, constants.O_RDONLY | constants.O_DIRECTORY);
+      try {
+        await folder.sync();
+      } finally {
+        await folder.close();
+      }
+    } catch (error) {
+      this.#onDisk(codeOf(error));
     }
   }
 
@@ -470,12 +488,6 @@ export class Spool {
     });
     return this.#when;
   }
-}
-
-/** A moment before `now`; one after it cannot be, and becomes now. */
-function whenAt(bootMs: number, now: When): When {
-  const mono = Math.min(Math.max(bootMs, 0), now.mono);
-  return { mono, ts: now.ts === null ? null : Math.round(now.ts - (now.mono - mono)), tq: now.tq };
 }
 
 /** Names of segment files, oldest first within a stream; none where the folder cannot be read. */

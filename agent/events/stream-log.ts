@@ -4,15 +4,16 @@
 //   [gap] [segment] [segment] [gap] [segment, written to] [records in memory]
 //     ▲ dropped at the limit    ▲ memory was full while the disk was
 //
-// Numbers only grow and are never given twice. A gap has the number of the last event it stands for: the
-// controller has either that event (and then those before it, too) or the gap. Once a gap was handed out it
-// does not change any more; what is lost later makes a gap of its own, so nothing is counted twice.
+// Numbers only grow and are never given twice. Each is one more than the one before, or a gap's: a gap has the
+// number of the last event it stands for, so the controller has either that event (and then those before it,
+// too) or the gap. Where numbers were only skipped, the gap counts none. Once a gap was handed out it does
+// not change any more; what is lost later makes a gap of its own, so nothing is counted twice.
 //
 // The disk may answer anything at any time: every method leaves the stream in order and returns.
 
 import type { GapEvent, HuskEvent, SpooledEvent, Stream } from '../contract/event.ts';
 import { batchBytesMax } from '../contract/limits.ts';
-import type { StreamMarks } from './marks.ts';
+import type { MarkedGap, StreamMarks } from './marks.ts';
 import { Pending } from './pending.ts';
 import {
   findRecord,
@@ -27,6 +28,7 @@ import {
   sealRecords,
 } from './record.ts';
 import { parseGap, Segment, segmentBytesMax } from './segment.ts';
+import type { When } from './when.ts';
 
 /** Segments a stream's share is made of: what is dropped at the limit is about a sixteenth of it. */
 const segmentsPerShare = 16;
@@ -34,27 +36,15 @@ const segmentBytesLeast = 4096;
 /** A file takes a block of the file system, however short it is: bounds the count of files, too. */
 const blockBytes = 4096;
 /** Gaps that the marks have room for. Further ones are found again from the segments' ordinals. */
-const markedGapsMax = 16;
+const markedGapsMax = 8;
 /** Envelope and body around a batch's events. */
 const batchWrapBytes = 2048;
 /** `"seq":9007199254740991,` and `"boot":"…",` of one event, which its record does not have. */
 const seqTextBytes = 24;
 const bootTextBytes = 48;
 
-export interface When {
-  readonly mono: number;
-  readonly ts: SpooledEvent['ts'];
-  readonly tq: SpooledEvent['tq'];
-}
-
-interface Gap {
+interface Gap extends MarkedGap {
   readonly kind: 'gap';
-  /** Number of the last event it stands for. */
-  readonly seq: number;
-  readonly lost: number;
-  /** The stream's count of records behind it. */
-  readonly ordinal: number;
-  readonly when: When;
   handedOut: boolean;
 }
 
@@ -90,6 +80,8 @@ export class StreamLog {
   #acknowledged = 0;
   #acknowledgedOrdinal = 0;
   #lost = 0;
+  /** When holes in segments were lost is not known: since the start, as far as we can tell. */
+  #holeWhen: When = { mono: 0, ts: null, tq: 'none' };
   /** Gap events that went with what was dropped: to be recorded anew. */
   readonly #owed = new Map<GapEvent['where'], number>();
   #paying = false;
@@ -141,7 +133,7 @@ export class StreamLog {
       acknowledgedOrdinal: this.#acknowledgedOrdinal,
       ordinal: this.#ordinal,
       next: this.#nextSeq,
-      gaps: gaps.map((gap) => [gap.seq, gap.lost, gap.ordinal] as const),
+      gaps: gaps.map(({ seq, lost, ordinal, when, boot }) => ({ seq, lost, ordinal, when, boot })),
       lost: this.#lost,
     };
   }
@@ -157,7 +149,7 @@ export class StreamLog {
     readonly nextSeqLeast: number;
   }): void {
     const { marks } = left;
-    const now = this.#options.now();
+    this.#holeWhen = this.#options.now();
     const segments = [...left.segments].sort((a, b) => a.firstSeq - b.firstSeq);
     this.#lost = marks?.lost ?? 0;
     this.#acknowledged = marks?.acknowledged ?? 0;
@@ -165,33 +157,31 @@ export class StreamLog {
     this.#acknowledgedOrdinal = marks?.acknowledgedOrdinal ?? segments[0]?.header.ordinal ?? 0;
 
     const known: Piece[] = [...segments];
-    for (const [seq, lost, ordinal] of marks?.gaps ?? []) {
-      known.push({ kind: 'gap', seq, lost, ordinal, when: now, handedOut: true });
-    }
+    for (const gap of marks?.gaps ?? []) known.push({ kind: 'gap', ...gap, handedOut: true });
     // A segment without records ends where the gap before it does.
     known.sort(
       (a, b) => endSeq(a) - endSeq(b) || endOrdinal(a) - endOrdinal(b) || (a.kind === 'gap' ? -1 : 1),
     );
     let expected = this.#acknowledgedOrdinal;
+    let end = this.#acknowledged;
     for (const piece of known) {
       if (endSeq(piece) <= this.#acknowledged) {
         if (piece.kind === 'segment') this.#doomed.push(piece);
       } else if (piece.kind === 'gap') {
         this.#pieces.push(piece);
       } else {
-        if (piece.header.ordinal > expected) {
-          this.#lose(piece.firstSeq - 1, piece.header.ordinal - expected, piece.header.ordinal);
-        }
+        const lost = Math.max(0, piece.header.ordinal - expected);
+        if (lost > 0 || piece.firstSeq > end + 1) this.#lose(piece.firstSeq - 1, lost, piece.header.ordinal);
         this.#pieces.push(piece);
       }
       expected = Math.max(expected, endOrdinal(piece));
+      end = Math.max(end, endSeq(piece));
     }
-    const newest = known.at(-1);
-    this.#nextSeq = Math.max(left.nextSeqLeast, newest === undefined ? 1 : endSeq(newest) + 1);
     // The marks may know of more than came to the disk before the power went.
-    const missing = Math.max(left.torn, (marks?.ordinal ?? 0) - expected);
-    this.#ordinal = expected + Math.max(missing, 0);
-    if (missing > 0) this.#lose(this.#nextSeq++, missing, this.#ordinal);
+    const missing = Math.max(0, left.torn, (marks?.ordinal ?? 0) - expected);
+    this.#ordinal = expected + missing;
+    this.#nextSeq = Math.max(left.nextSeqLeast, end + (missing > 0 ? 2 : 1));
+    if (this.#nextSeq > end + 1) this.#lose(this.#nextSeq - 1, missing, this.#ordinal);
   }
 
   append(event: HuskEvent, when: When): void {
@@ -257,8 +247,7 @@ export class StreamLog {
       if (piece.kind === 'segment') {
         if (!this.#readSegment(piece, after, take)) return events;
       } else {
-        if (piece.lost > 0 && !take(gapEvent(piece.seq, piece.lost, piece.when), payloadBytesOfGap))
-          return events;
+        if (!take(this.#tellGap(piece), payloadBytesOfGap)) return events;
         piece.handedOut = true;
       }
     }
@@ -279,7 +268,7 @@ export class StreamLog {
     for (let index = this.#pieces.length - 1; index >= 0 && tail.length < count; index--) {
       const piece = this.#pieces[index];
       if (piece?.kind === 'segment') this.#readSegment(piece, 0, take);
-      else if (piece !== undefined && piece.lost > 0) take(gapEvent(piece.seq, piece.lost, piece.when));
+      else if (piece !== undefined && piece.lost > 0) take(this.#tellGap(piece));
       tail.unshift(...all.splice(0).slice(tail.length - count));
     }
     return tail;
@@ -413,6 +402,7 @@ export class StreamLog {
       lost: lost + (widened?.lost ?? 0),
       ordinal,
       when: this.#options.now(),
+      boot: this.#options.boot,
       handedOut: false,
     });
     this.#mergeOldGaps();
@@ -472,7 +462,7 @@ export class StreamLog {
       const found = findRecord(bytes, at, { seed, seqLeast: expected, seqMost: lastSeq });
       const seq = found < 0 ? lastSeq + 1 : recordSeq(bytes, found);
       const lost = seq - Math.max(expected, after + 1);
-      if (lost > 0 && !take(gapEvent(seq - 1, lost, this.#options.now()), payloadBytesOfGap)) return false;
+      if (lost > 0 && !take(gapEvent(seq - 1, lost, this.#holeWhen), payloadBytesOfGap)) return false;
       if (found < 0) return true;
       if (seq > after && !this.#takeRecord(segment, bytes, found, take)) return false;
       at = found + recordBytes(bytes, found);
@@ -486,7 +476,12 @@ export class StreamLog {
     const { boot } = segment.header;
     const seq = recordSeq(bytes, at);
     const event = parseRecord(seq, recordPayload(bytes, at), boot === this.#options.boot ? null : boot);
-    return take(event ?? gapEvent(seq, 1, this.#options.now()), recordTextBytes(bytes, at));
+    return take(event ?? gapEvent(seq, 1, this.#holeWhen), recordTextBytes(bytes, at));
+  }
+
+  #tellGap({ seq, lost, when, boot }: Gap): SpooledEvent {
+    const told = gapEvent(seq, lost, when);
+    return boot === this.#options.boot ? told : { ...told, boot };
   }
 
   #readPending(after: number, take: Take): void {
@@ -502,7 +497,7 @@ export class StreamLog {
 
 type Take = (event: SpooledEvent, bytes: number) => boolean;
 
-const payloadBytesOfGap = 160;
+const payloadBytesOfGap = 220;
 
 function gapEvent(seq: number, lost: number, when: When): SpooledEvent {
   return { seq, ...when, event: { kind: 'gap', lost, where: 'spool' } };

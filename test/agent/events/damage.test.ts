@@ -269,9 +269,9 @@ t.test('whatever is done to the files', async (t) => {
       await spool.close();
       rmSync(folder, { recursive: true });
     }),
-    { numRuns: 400 },
+    { numRuns: 200 },
   );
-  t.equal(opened >= 400, true, `${opened} damaged spools opened`);
+  t.ok(opened >= 200, `${opened} damaged spools opened`);
 });
 
 function readQuietly(path: string): Buffer | null {

@@ -5,7 +5,14 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import type { AuditEvent, PacketEvent, SpooledEvent, Stream } from '../../../agent/contract/event.ts';
+import { type Envelope, envelopeKinds } from '../../../agent/contract/envelope.ts';
+import type {
+  AuditEvent,
+  EventBatch,
+  PacketEvent,
+  SpooledEvent,
+  Stream,
+} from '../../../agent/contract/event.ts';
 import { Spool, type SpoolOptions } from '../../../agent/events/spool.ts';
 import { silentLog } from '../../../agent/os/log.ts';
 import { TestClock } from '../../../agent/os/test-clock.ts';
@@ -67,14 +74,38 @@ export function packet(n: number): PacketEvent {
   };
 }
 
-/** Everything a stream holds behind `after`, batch by batch. */
+/**
+ * Everything a stream holds behind `after`, batch by batch, without gaps that count nothing. Throws where a
+ * number is not the next one and no gap explains it.
+ */
 export function readAll(spool: Spool, stream: Stream, after = spool.acknowledged(stream)): SpooledEvent[] {
   const events: SpooledEvent[] = [];
-  for (;;) {
-    const batch = spool.nextBatch(stream, events.at(-1)?.seq ?? after);
-    if (batch === null) return events;
-    events.push(...batch.events);
+  for (let last = after; ; ) {
+    const batch = spool.nextBatch(stream, last);
+    if (batch === null) return events.filter(({ event }) => event.kind !== 'gap' || event.lost > 0);
+    for (const event of batch.events) {
+      const isNext = event.seq === last + 1 || (event.seq > last && event.event.kind === 'gap');
+      // Behind 0 anything may come first: what was acknowledged is gone.
+      if (!isNext && last !== 0) throw new Error(`${stream}: number ${event.seq} after ${last}`);
+      last = event.seq;
+      events.push(event);
+    }
   }
+}
+
+/** As the link sends it. */
+export function inEnvelope(body: EventBatch): Envelope<EventBatch> {
+  return {
+    v: 1,
+    k: envelopeKinds.events,
+    sid: 1,
+    boot: bootA,
+    seq: 1,
+    mono: 5000,
+    ts: null,
+    tq: 'none',
+    body,
+  };
 }
 
 /** The `n` of audit events, and `-lost` for a gap. */

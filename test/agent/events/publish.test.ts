@@ -3,6 +3,8 @@
 // Method: a real spool, a clock that is moved by hand, and a broker played here: it takes batches, refuses
 // them, swallows them, and acknowledges late, twice, wrongly or not at all.
 
+import { readdirSync, statSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { EventBatch, Stream } from '../../../agent/contract/event.ts';
 import { batchEventsMax } from '../../../agent/contract/limits.ts';
@@ -10,7 +12,9 @@ import { Publisher } from '../../../agent/events/publish.ts';
 import type { Spool } from '../../../agent/events/spool.ts';
 import { silentLog } from '../../../agent/os/log.ts';
 import type { TestClock } from '../../../agent/os/test-clock.ts';
-import { audit, lostIn, numbers, openSpool, readAll, spoolFolder } from './lab.ts';
+import { parseDeviceMessage } from '../../../fleet/inbox/message.ts';
+import { openStore } from '../../../fleet/store/open.ts';
+import { audit, bootA, inEnvelope, lostIn, numbers, openSpool, readAll, spoolFolder } from './lab.ts';
 
 interface Line {
   readonly spool: Spool;
@@ -241,6 +245,67 @@ t.test(
     );
     t.equal(arrived.filter((n) => n === -1).length, 2, 'each is a gap');
     t.ok(sent.length < 80, `${sent.length} batches`);
+  },
+);
+
+t.test(
+  'with the controller’s own store: crashes, jumps and losses are what the device says they are',
+  async (t) => {
+    const folder = spoolFolder(t);
+    const store = openStore(':memory:');
+    const device = 'a'.repeat(26);
+    const bytesMax = 512 * 1024;
+    const deliver = async (spool: Spool, publisher: Publisher, clock: TestClock, batches: EventBatch[]) => {
+      for (let turn = 0; turn < 400 && spool.acknowledged('alert') < spool.lastSeq('alert'); turn++) {
+        await clock.advance(100);
+        for (const batch of batches.splice(0)) {
+          const bytes = Buffer.from(JSON.stringify(inEnvelope(batch)));
+          const message = parseDeviceMessage('ev', bytes);
+          if (message.kind !== 'events') throw new Error(message.kind);
+          const { body } = message.envelope;
+          const { upTo, conflicting } = store.transaction(() => store.events.append(device, body, bootA, 1));
+          if (conflicting > 0) t.fail(`${conflicting} numbers used twice`);
+          if (upTo !== null) publisher.acknowledge({ stream: batch.stream, upTo });
+        }
+      }
+    };
+    let n = 0;
+    for (let round = 0; round < 4; round++) {
+      const { spool, clock } = openSpool(folder, { bytesMax });
+      const batches: EventBatch[] = [];
+      const publisher = new Publisher({
+        spool,
+        clock,
+        log: silentLog,
+        random: { bytes: (count) => new Uint8Array(count), fraction: () => 0.5 },
+        publish: async (batch) => void batches.push(batch),
+      });
+      // The last round loses most of it to the limit.
+      for (let i = 0; i < (round === 3 ? 3000 : 700); i++) spool.append('alert', audit(++n, 60));
+      // The second round is not delivered before the crash, and the spool of the third is cut.
+      if (round !== 1) await deliver(spool, publisher, clock, batches);
+      publisher.close();
+      // No close: the next round finds what a crash leaves.
+      if (round === 1) {
+        const newest =
+          readdirSync(folder)
+            .filter((name) => name.startsWith('alert'))
+            .sort()
+            .at(-1) ?? '';
+        truncateSync(join(folder, newest), statSync(join(folder, newest)).size - 5);
+      }
+    }
+    const stored = store.events
+      .list({ after: 0, limit: 100_000 })
+      .filter(({ event }) => event.kind === 'audit');
+    const gaps = store.events.gaps();
+    t.equal(new Set(numbers(stored)).size, stored.length);
+    t.ok(stored.length > 2000 && stored.length < n - 1000, `${stored.length} of ${n} stored`);
+    t.strictSame(
+      gaps.filter(({ lost }) => lost > 0),
+      [{ device, stream: 'alert', lost: n - stored.length, place: 'spool' }],
+      'nothing unexplained',
+    );
   },
 );
 
