@@ -8,9 +8,12 @@
 //     batch 21–30 arrives again   ─▶ the device has nothing older: 10 numbers are lost, unexplained; up to 30
 //     or `heldMs` have passed     ─▶ the same
 //
+// Numbers that are missing before a gap event of the spool's are explained by it: the device dropped them at its limit, or
+// skipped them after a crash. It counts what it dropped and was not told that we have; what we have, we know.
+//
 // Kept are at most `rowsMax` events and none older than `ageMs`; the oldest go first.
 
-import type { EventBatch, SpooledEvent, Stream } from '../../agent/contract/event.ts';
+import type { EventBatch, HuskEvent, SpooledEvent, Stream } from '../../agent/contract/event.ts';
 import { type Database, integer, integerOrNull, type Row, text } from './database.ts';
 
 export interface StoredEvent extends SpooledEvent {
@@ -65,8 +68,10 @@ export class EventStore {
     let stored = 0;
     let duplicates = 0;
     let conflicting = 0;
+    let reached = known?.upTo ?? 0;
     for (const event of batch.events) {
-      const isNew = event.seq > before && this.#insert(device, stream, event, boot, now);
+      const isNew = event.seq > before && this.#insert(device, stream, event, boot, now, reached);
+      reached = Math.max(reached, event.seq);
       if (isNew) stored += 1;
       else if (this.#isSame(device, stream, event)) duplicates += 1;
       else conflicting += 1;
@@ -161,7 +166,14 @@ export class EventStore {
     return deleted;
   }
 
-  #insert(device: string, stream: Stream, spooled: SpooledEvent, boot: string, now: number): boolean {
+  #insert(
+    device: string,
+    stream: Stream,
+    spooled: SpooledEvent,
+    boot: string,
+    now: number,
+    reached: number,
+  ): boolean {
     const { seq, mono, ts, tq, event } = spooled;
     const { changes } = this.#db.run(
       `INSERT OR IGNORE INTO events (device, stream, seq, boot, mono, ts, tq, received_at, kind, event)
@@ -179,12 +191,17 @@ export class EventStore {
         event: JSON.stringify(event),
       },
     );
-    if (changes === 1 && event.kind === 'gap') this.#gap(device, stream, seq, event.lost, event.where, now);
+    if (changes === 1 && event.kind === 'gap') {
+      // Those up to `reached` are here.
+      const lost = standsForNumbers(event) ? Math.min(event.lost, seq - reached) : event.lost;
+      this.#gap(device, stream, seq, lost, event.where, now);
+    }
     return changes === 1;
   }
 
-  /** Whether what is stored under that number is this event. What was pruned is taken for the same. */
+  /** Whether what is stored under that number is this event, or one that the device took for lost. What was pruned is taken for the same. */
   #isSame(device: string, stream: Stream, spooled: SpooledEvent): boolean {
+    if (spooled.event.kind === 'gap') return true;
     const row = this.#db.get(
       'SELECT mono, event FROM events WHERE device = :device AND stream = :stream AND seq = :seq',
       { device, stream, seq: spooled.seq },
@@ -205,18 +222,20 @@ export class EventStore {
     const firstSeq = batch.events[0]?.seq ?? 0;
     const held = known?.heldFirst ?? null;
     const heldAt = known?.heldAt ?? null;
-    const isGivenUp = held === firstSeq || (heldAt !== null && now - heldAt >= heldMs);
+    const isExplained = standsForNumbers(batch.events[0]?.event);
+    const isGivenUp = isExplained || held === firstSeq || (heldAt !== null && now - heldAt >= heldMs);
     if (firstSeq > before + 1 && !isGivenUp) {
       return { upTo: before, heldFirst: held ?? firstSeq, heldAt: heldAt ?? now };
     }
     let upTo = before;
-    if (held !== null && firstSeq > before + 1) {
+    if (held !== null && firstSeq > before + 1 && !(isExplained && firstSeq < held)) {
       // Given up: what lies before the held batch is lost, the batch itself is here.
       this.#gap(device, stream, held, held - before - 1, 'unexplained', now);
       upTo = this.#connected(device, stream, held - 1);
     }
-    for (const { seq } of batch.events) {
-      if (seq > upTo + 1) this.#gap(device, stream, seq, seq - upTo - 1, 'unexplained', now);
+    for (const { seq, event } of batch.events) {
+      const isMissing = seq > upTo + 1 && !standsForNumbers(event);
+      if (isMissing) this.#gap(device, stream, seq, seq - upTo - 1, 'unexplained', now);
       upTo = Math.max(upTo, seq);
     }
     if (held === null) return { upTo, heldFirst: null, heldAt: null };
@@ -271,6 +290,11 @@ interface StreamRow {
   readonly upTo: number;
   readonly heldFirst: number | null;
   readonly heldAt: number | null;
+}
+
+/** What other places lost never had a number. */
+function standsForNumbers(event: HuskEvent | undefined): boolean {
+  return event?.kind === 'gap' && event.where === 'spool';
 }
 
 function eventOf(row: Row): StoredEvent {

@@ -307,6 +307,32 @@ t.test('events', async (t) => {
     t.same(store.events.gaps('nobody'), []);
   });
 
+  t.test('that the device dropped or skipped are what its gaps say, and are not waited for', async (t) => {
+    const spool = (seq: number, lost: number): SpooledEvent => ({
+      ...{ seq, mono: 1, ts: null, tq: 'none', event: { kind: 'gap', lost, where: 'spool' } },
+    });
+    const { store, append } = scene();
+    const counted = () => store.events.gaps().map(({ lost, place }) => `${lost} ${place}`);
+    t.equal(append([spool(320, 320), audit(321)]).upTo, 321, 'a stream that begins with a gap');
+    t.same(counted(), ['320 spool']);
+    t.equal(append([spool(400, 79), audit(401)]).upTo, 401, 'no waiting for 322 to 400');
+    t.same(counted(), ['399 spool']);
+    t.equal(append([audit(402), spool(1_048_978, 0), audit(1_048_979)]).upTo, 1_048_979, 'a jump is no loss');
+    t.same(counted(), ['399 spool']);
+    append([audit(1_048_980)]);
+    t.match(
+      append([spool(1_048_980, 5)]),
+      { duplicates: 1, conflicting: 0 },
+      'what it took for lost, we have',
+    );
+    append([spool(1_048_985, 6), audit(1_048_986)]);
+    t.same(counted(), ['404 spool'], 'five of the six, since one is here');
+    append([audit(1_048_989)]);
+    append([spool(1_048_988, 2), audit(1_048_989)]);
+    t.same(counted(), ['406 spool'], 'nor what was held meanwhile');
+    t.equal(append([gap(1_049_000, 5)]).upTo, null, 'a gap of another place stands for no numbers');
+  });
+
   t.test('under a number that was used for another are counted, and the first stays', async (t) => {
     const { append, store } = scene();
     append(range(1, 3));
