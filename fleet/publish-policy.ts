@@ -39,6 +39,9 @@ export interface Publication {
   readonly who: string;
 }
 
+/** Desired states on the wire at a time. */
+const atOnce = 64;
+
 export function publishPolicy(parts: PublishParts, publication: Publication): StoredBundle {
   const { tenant, store, clock, log } = parts;
   const documents = checked(publication.documents);
@@ -75,15 +78,22 @@ export function publishDesired(
   { tenant, store, publish, log }: Pick<PublishParts, 'tenant' | 'store' | 'publish' | 'log'>,
   devices: readonly string[] | 'all',
 ): void {
-  const current =
-    devices === 'all'
-      ? store.assignments.allCurrent()
-      : devices.map((device) => store.assignments.current(device)).filter((one) => one !== null);
-  for (const { device, envelope } of current) {
-    publish(deviceTopics(tenant, device).desired, envelope).catch((error: Error) => {
-      log.debug({ device, reason: error.message }, 'desired state was not published');
-    });
-  }
+  const { assignments } = store;
+  const left = (devices === 'all' ? assignments.assignedDevices() : devices).values();
+  const sendNext = async (): Promise<void> => {
+    for (const device of left) {
+      // Looked up only now: what was published meanwhile must not be followed by what it replaces.
+      const current = store.devices.isEnrolled(device) ? assignments.current(device) : null;
+      if (current === null) continue;
+      try {
+        await publish(deviceTopics(tenant, device).desired, current.envelope);
+      } catch (error) {
+        log.debug({ device, reason: (error as Error).message }, 'desired state was not published');
+      }
+    }
+  };
+  // So many at a time, each taking the next from the same list: a large fleet does not fill the session's queue.
+  for (let index = 0; index < atOnce; index += 1) void sendNext();
 }
 
 function checked(values: readonly unknown[]): readonly PolicyDocument[] {

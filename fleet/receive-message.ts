@@ -41,6 +41,8 @@ export interface InboxParts {
   readonly log: Logger;
 }
 
+type DevicePlace = NonNullable<ReturnType<typeof parseDeviceTopic>>;
+
 /** Asks of one device for a signature: a trial needs one, and a few more where answers are lost. */
 const confirmations = { burst: 10, perSecond: 1 };
 /** Enrollment messages over all claims: a proof costs little, a certificate two milliseconds. */
@@ -69,29 +71,34 @@ export class Inbox {
   }
 
   receive(topic: string, payload: Uint8Array): void {
-    const place = parseDeviceTopic(topic);
-    if (place === null) {
-      this.#receiveEnrollment(topic, payload);
-      return;
+    try {
+      const place = parseDeviceTopic(topic);
+      if (place === null) this.#receiveEnrollment(topic, payload);
+      else this.#receiveFromDevice(place, payload);
+    } catch (error) {
+      // A fault of ours, or of the disk. One message must not be able to end the controller of a whole fleet.
+      this.#count('failed');
+      this.#parts.log.error({ err: error, topic }, 'a message could not be handled');
     }
+  }
+
+  #receiveFromDevice(place: DevicePlace, payload: Uint8Array): void {
     // A retained message that its owner cleared.
     if (payload.length === 0) return;
     if (place.tenant !== this.#parts.tenant || place.direction !== 'up') return;
     if (!this.#parts.store.devices.isEnrolled(place.device)) {
-      this.#complain('of a device that is not enrolled', place.device, topic);
+      this.#complain('of a device that is not enrolled', place.device, place.leaf);
       return;
     }
+    let message: DeviceMessage;
     try {
-      this.#handle(place.device, parseDeviceMessage(place.leaf, payload));
+      message = parseDeviceMessage(place.leaf, payload);
     } catch (error) {
-      if (error instanceof MalformedMessage) {
-        this.#complain('malformed', place.device, `${place.leaf}: ${error.message}`);
-        return;
-      }
-      // A fault of ours. One device must not be able to end the whole fleet's controller with it.
-      this.#count('failed');
-      this.#parts.log.error({ err: error, topic }, 'a message could not be handled');
+      if (!(error instanceof MalformedMessage)) throw error;
+      this.#complain('malformed', place.device, `${place.leaf}: ${error.message}`);
+      return;
     }
+    this.#handle(place.device, message);
   }
 
   #handle(device: string, message: DeviceMessage): void {

@@ -7,8 +7,6 @@ export interface Io {
   out(line: string): void;
   /** A remark, a reason, progress. */
   err(line: string): void;
-  /** Whether a person looks at stderr as it is written. */
-  readonly isWatched: boolean;
   paint(style: Style, text: string): string;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -25,7 +23,6 @@ export function processIo(): Io {
   return {
     out: (line) => void process.stdout.write(`${line}\n`),
     err: (line) => void process.stderr.write(`${line}\n`),
-    isWatched: process.stderr.isTTY === true,
     paint: (style, text) => (hasColours ? styleText(style, text, { validateStream: false }) : text),
     env: process.env,
   };

@@ -234,7 +234,7 @@ export class EmbeddedBroker {
           ? null
           : { topic: packet.will.topic, qos: packet.will.qos ?? 0, bytes: packet.will.payload.length },
     };
-    const { tenant, admits } = this.#options;
+    const { tenant } = this.#options;
     const party =
       link.subject === 'enrolling'
         ? enrollingParty(connecting, tenant)
@@ -242,11 +242,22 @@ export class EmbeddedBroker {
     link.denial = typeof party === 'string' ? party : denyConnect(party, connecting);
     if (typeof party !== 'string') {
       link.party = party;
-      if (party.kind === 'device' && !admits(party.device)) link.denial ??= 'the device is not enrolled';
+      if (party.kind === 'device' && !this.#admits(party.device))
+        link.denial ??= 'the device is not enrolled';
     }
     // No sessions are kept: a queue for whoever is away would grow without a bound.
     packet.clean = true;
     packet.clientId = `${labelOf(link)} ${connecting.clientId}`;
+  }
+
+  #admits(device: string): boolean {
+    try {
+      return this.#options.admits(device);
+    } catch (error) {
+      // The database, as on a full disk: who cannot be looked up comes again later.
+      this.#options.log.error({ err: error, device }, 'a device could not be looked up');
+      return false;
+    }
   }
 
   #authenticate(

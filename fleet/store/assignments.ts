@@ -58,6 +58,16 @@ export class AssignmentStore {
       .map(assignmentOf);
   }
 
+  /** Enrolled devices that have one. */
+  assignedDevices(): string[] {
+    return this.#db
+      .all(
+        `SELECT id FROM devices d WHERE state = 'enrolled'
+           AND EXISTS (SELECT 1 FROM assignments WHERE device = d.id) ORDER BY id`,
+      )
+      .map((row) => text(row, 'id'));
+  }
+
   ofBundle(serial: number): StoredAssignment[] {
     return this.#db
       .all('SELECT * FROM assignments WHERE serial = :serial ORDER BY device', { serial })

@@ -26,7 +26,6 @@ export async function husk(words: readonly string[], env: Io['env'] = {}): Promi
   const code = await run(words, {
     out: (line) => void out.push(line),
     err: (line) => void err.push(line),
-    isWatched: false,
     paint: (_style, text) => text,
     env,
   });
