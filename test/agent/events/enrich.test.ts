@@ -9,8 +9,10 @@ import { SocketAddress } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import type { HuskEvent } from '../../../agent/contract/event.ts';
 import { addressText, ipv6Text } from '../../../agent/events/addresses.ts';
 import { makeAudit } from '../../../agent/events/audit.ts';
+import { walkCalls, walkPackets } from '../../../agent/events/decode.ts';
 import { describeCall, describePackets, type Names } from '../../../agent/events/enrich.ts';
 import { InterfaceNames } from '../../../agent/events/interface-names.ts';
 import { newLosses } from '../../../agent/events/losses.ts';
@@ -18,8 +20,23 @@ import { Processes, pathCharactersMax, shortPath } from '../../../agent/events/p
 import { payloadBytesMax } from '../../../agent/events/record.ts';
 import { bootMsFromProc } from '../../../agent/os/clock.ts';
 import { TestClock } from '../../../agent/os/test-clock.ts';
-import { decodeHuskCallEvent, decodeHuskPacketEvent, HUSK_RULE_NONE } from '../../../bpf/abi/layout.gen.ts';
-import { type CallFields, callRecord, type PacketFields, packetRecord, temporaryFolder } from './lab.ts';
+import {
+  decodeHuskCallEvent,
+  decodeHuskPacketEvent,
+  HUSK_RULE_NONE,
+  HuskCallEvent,
+  HuskPacketEvent,
+} from '../../../bpf/abi/layout.gen.ts';
+import { parseDeviceMessage } from '../../../fleet/inbox/message.ts';
+import {
+  batchOf,
+  type CallFields,
+  callRecord,
+  inEnvelope,
+  type PacketFields,
+  packetRecord,
+  temporaryFolder,
+} from './lab.ts';
 
 const names: Names = {
   ruleName: (index) => (index === 5 ? 'branch-wan/listed' : null),
@@ -286,6 +303,46 @@ t.test('losses', async (t) => {
     [{ stream: 'alert', where: 'ring', lost: 1 }],
     'what the disk holds is not believed',
   );
+});
+
+t.test('whatever a record holds, the controller takes the event made of it', async (t) => {
+  const processes = new Processes({ bootMs: bootMsFromProc });
+  const record = (template: Uint8Array) =>
+    fc.uint8Array({ minLength: template.length, maxLength: template.length }).map((noise) => {
+      // Any field may hold anything but those that the decoder asks for.
+      noise.set(template.subarray(16, 32), 16);
+      noise[15] = 0;
+      noise[14] = (noise[14] ?? 0) & 0x1f;
+      return noise;
+    });
+  const events: HuskEvent[] = [];
+  const packetsAndCalls = fc.record({
+    packet: record(packetRecord()),
+    call: record(callRecord()),
+    family: fc.nat(2),
+  });
+  fc.assert(
+    fc.property(packetsAndCalls, ({ packet, call, family }) => {
+      packet[HuskPacketEvent.offset.family] = 1 << family;
+      call[HuskCallEvent.offset.call] = 1 << family;
+      walkPackets(batchOf(packet), (view, at) => {
+        events.push(describePackets({ first: decodeHuskPacketEvent(view, at), count: 1, bytes: 60 }, names));
+      });
+      walkCalls(batchOf(call), (raw) => events.push(describeCall(raw, names, processes)));
+    }),
+    { numRuns: 100 },
+  );
+  t.equal(events.length, 200, 'all were decodable');
+  const spooled = events.map((event, index) => ({
+    seq: index + 1,
+    mono: 1,
+    ts: null,
+    tq: 'none' as const,
+    event,
+  }));
+  const bytes = Buffer.from(JSON.stringify(inEnvelope({ stream: 'alert', events: spooled })));
+  const message = parseDeviceMessage('ev', bytes);
+  t.strictSame(message.kind === 'events' && message.envelope.body.events, spooled);
 });
 
 t.test('an audit event fits, whatever is in it', async (t) => {
