@@ -4,10 +4,11 @@
 // covered by several earlier ones together is not looked for here.
 
 import type { CallMatch, HardeningRule, PacketRule, PortMatch } from '../contract/policy.ts';
+import { rangeWords } from './addresses.ts';
 import type { CallName } from './ids.ts';
 import { flagBits, protocolNumber } from './numbers.ts';
 import { allPorts, type PortRange, portRanges, portsCover, portsOverlap } from './ports.ts';
-import { type AddressRanges, allAddresses, complement, covers, firstOverlap } from './ranges.ts';
+import { type AddressRanges, allAddresses, complement, covers, firstOverlap, type Ranges } from './ranges.ts';
 import type { ResolvedSet } from './sets.ts';
 
 export type PacketFamily = 'ipv4' | 'ipv6' | 'other';
@@ -85,7 +86,7 @@ export function packetCovers(outer: PacketReach, inner: PacketReach): boolean {
   return ipFamilies.every(
     (family) =>
       !inner.families.includes(family) ||
-      (covers(outer.from[family], inner.from[family]) && covers(outer.to[family], inner.to[family])),
+      (coversOnce(outer.from[family], inner.from[family]) && coversOnce(outer.to[family], inner.to[family])),
   );
 }
 
@@ -103,7 +104,24 @@ export function packetsMeetButAddresses(a: PacketReach, b: PacketReach): boolean
 
 /** The first addresses that both hold, or null. */
 export function commonAddresses(a: AddressRanges, b: AddressRanges): Uint32Array | null {
-  return firstOverlap(a.ipv4, b.ipv4) ?? firstOverlap(a.ipv6, b.ipv6);
+  return overlapOnce(a.ipv4, b.ipv4) ?? overlapOnce(a.ipv6, b.ipv6);
+}
+
+// A hundred rules may name two sets of a hundred thousand ranges by turns: each pair is compared once.
+const coversOnce = once(covers);
+const overlapOnce = once(firstOverlap);
+
+function once<T>(compare: (a: Ranges, b: Ranges) => T): (a: Ranges, b: Ranges) => T {
+  const known = new WeakMap<Ranges, WeakMap<Ranges, { readonly value: T }>>();
+  return (a, b) => {
+    // Short ones are compared faster than looked up.
+    if (a.length + b.length < 64 * rangeWords) return compare(a, b);
+    const ofA = known.get(a) ?? new WeakMap<Ranges, { readonly value: T }>();
+    known.set(a, ofA);
+    const found = ofA.get(b) ?? { value: compare(a, b) };
+    ofA.set(b, found);
+    return found.value;
+  };
 }
 
 export interface CallReach {
@@ -136,5 +154,5 @@ export function callCovers(outer: CallReach, inner: CallReach): boolean {
   if (outer.ports !== null && (inner.ports === null || !portsCover(outer.ports, inner.ports))) return false;
   if (!listCovers(outer.socketFamilies, inner.socketFamilies)) return false;
   if (!listCovers(outer.socketTypes, inner.socketTypes)) return false;
-  return covers(outer.to.ipv4, inner.to.ipv4) && covers(outer.to.ipv6, inner.to.ipv6);
+  return coversOnce(outer.to.ipv4, inner.to.ipv4) && coversOnce(outer.to.ipv6, inner.to.ipv6);
 }

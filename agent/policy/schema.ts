@@ -247,12 +247,18 @@ export const documentSchema = z.discriminatedUnion('kind', [
   addressSetSchema,
 ]);
 
-/** The published JSON Schema (draft 2020-12); gen-schema.ts writes it. */
-export const jsonSchema = (): object => ({
-  ...z.toJSONSchema(documentSchema, { target: 'draft-2020-12', io: 'input', reused: 'ref' }),
-  title: 'Husk policy document',
-  description: `One document of a bundle, ${apiVersion}. A file may hold several, separated by ---.`,
-});
+/** The published JSON Schema; gen-schema.ts writes it. */
+export function jsonSchema(): object {
+  const target = 'draft-2020-12';
+  const { $schema, ...rest } = z.toJSONSchema(documentSchema, { target, io: 'input', reused: 'ref' });
+  return {
+    $schema,
+    $comment: 'Generated from agent/policy/schema.ts by agent/policy/gen-schema.ts; do not edit.',
+    title: 'Husk policy document',
+    description: `One document of a bundle, ${apiVersion}. A file may hold several, separated by ---.`,
+    ...rest,
+  };
+}
 
 // The schema and the contract say the same. Arrays of the contract are readonly, so that is taken off the comparison.
 type Plain<T> = T extends readonly (infer One)[]
