@@ -12,7 +12,7 @@
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { PolicyDocument } from '../../agent/contract/policy.ts';
+import type { PacketRule, PolicyDocument } from '../../agent/contract/policy.ts';
 import { Kernel } from '../../agent/kernel/kernel.ts';
 import { type ObjectFiles, objects, openPinnedSet } from '../../agent/kernel/objects.ts';
 import { slotMaps } from '../../agent/kernel/tables.ts';
@@ -23,11 +23,19 @@ import { addon, type MapHandle } from '../../native/index.ts';
 import { type SwapReport, swapSource } from './swap-report.ts';
 
 const elsewhere = '203.0.113.200';
+const swappedKinds = [HuskTable.SET4, HuskTable.INGRESS];
 
 const [how = '', bpffs = '', interfaceName = '', loads = '0', flips = '0'] = process.argv.slice(2);
 
 function policy(dropped: 'first' | 'second'): PolicyDocument[] {
-  const allowed = dropped === 'first' ? 'second' : 'first';
+  // In the order of the sets, not of what is done to them: sets are numbered as rules ask for them.
+  const rules: PacketRule[] = (['first', 'second'] as const).map((set) =>
+    set === dropped
+      ? { id: 'whole', from: { set }, action: 'drop' }
+      : { id: 'torn', from: { set }, action: 'allow' },
+  );
+  const first = dropped === 'first' ? swapSource : elsewhere;
+  const second = dropped === 'first' ? elsewhere : swapSource;
   return [
     {
       apiVersion: 'husk/v1',
@@ -36,17 +44,8 @@ function policy(dropped: 'first' | 'second'): PolicyDocument[] {
       spec: {
         mode: 'enforce',
         zones: { wan: { interfaces: [interfaceName] } },
-        sets: { [dropped]: [swapSource], [allowed]: [elsewhere] },
-        ingress: [
-          {
-            zone: 'wan',
-            default: 'allow',
-            rules: [
-              { id: 'whole', from: { set: dropped }, action: 'drop' },
-              { id: 'torn', from: { set: allowed }, action: 'allow' },
-            ],
-          },
-        ],
+        sets: { first: [first], second: [second] },
+        ingress: [{ zone: 'wan', default: 'allow', rules }],
         egress: [],
       },
     },
@@ -62,6 +61,12 @@ async function main(): Promise<void> {
   const interfaces = addon.interfaces().filter((one) => one.name === interfaceName);
   const facts = { interfaces, cgroupId: () => null, ruleIndex: (id: string) => kernel.ruleIndex(id) };
   const images = [compile(policy('first'), facts), compile(policy('second'), facts)] as const;
+  // Generations with a table in common would be tables shared, and nothing could tear.
+  for (const kind of swappedKinds) {
+    const [a, b] = images.map((image) => tableOf(image, kind));
+    if (a === undefined || b === undefined || Buffer.compare(a.values, b.values) === 0)
+      throw new Error(`the tables of kind ${kind} are the same`);
+  }
   const source = (serial: number) => ({
     serial,
     bundleDigest: '0'.repeat(64),
@@ -107,11 +112,10 @@ async function swap(kernel: Kernel, source: Source): Promise<number> {
 
 /** The slot in force gets inner maps that can be written, and then the one and the other image by turns. */
 async function refill(kernel: Kernel, images: readonly [TableImage, TableImage]): Promise<number> {
-  const kinds = [HuskTable.SET4, HuskTable.INGRESS];
   const set = openPinnedSet(addon, bpffs);
   const slot = kernel.status().live.slot;
   const open = new Map<number, MapHandle>();
-  for (const kind of kinds) {
+  for (const kind of swappedKinds) {
     const table = tableOf(images[1], kind);
     const map = addon.createMap({
       name: 'refilled',
@@ -129,7 +133,7 @@ async function refill(kernel: Kernel, images: readonly [TableImage, TableImage])
   }
   let swaps = 0;
   for (; swaps < Number(loads); swaps++) {
-    for (const kind of kinds) {
+    for (const kind of swappedKinds) {
       const table = tableOf(images[swaps % 2] as TableImage, kind);
       await addon.writeAll(open.get(kind) as MapHandle, table.keys, table.values);
     }
