@@ -71,6 +71,8 @@ export const brokerLimits: BrokerLimits = {
 const overheadBytes = 1024;
 const connectBytesMax = 8 * 1024;
 const enrollBacklogBytes = 256 * 1024;
+/** How aedes says that it speaks 3.1.1 only: clients try 5 first, and that is no fault of anybody. */
+const versionRefused = 'unacceptable protocol version';
 /** Denials of one party that are logged; the rest is counted. */
 const denialLogs = { burst: 5, perSecond: 1 / 10 };
 
@@ -315,7 +317,7 @@ export class EmbeddedBroker {
 
   #ended(client: Client, error: Error): void {
     const link = this.#link(client);
-    this.#count('ended with an error');
+    this.#count(error.message === versionRefused ? 'asked for another MQTT version' : 'ended with an error');
     this.#options.log.debug({ party: labelOf(link), address: link.address, reason: error.message }, 'ended');
   }
 
