@@ -212,8 +212,12 @@ static __always_inline int parse_ipv4(struct cursor *cursor, struct packet *pack
         return missing;
     husk_u32 header_size = (ip->version_and_words & 0x0f) * 4;
     husk_u32 total = bpf_ntohs(ip->total_length);
-    if (total == 0 && cursor->is_gso)
+    /* Left at 0, the number is a constant, and 5.10 follows the branches below that it rules out. */
+    if (total == 0) {
+        if (!cursor->is_gso)
+            return PARSE_MALFORMED;
         total = cursor->left;
+    }
     if (ip->version_and_words >> 4 != 4 || header_size < sizeof(*ip) || total < header_size ||
         total > cursor->left)
         return PARSE_MALFORMED;
@@ -249,11 +253,13 @@ static __always_inline husk_u64 is_ipv6_extension(husk_u64 header)
 }
 
 /* Walks the extension headers; returns what follows them. Kind and size are worked out without a branch, so
- * that the verifier finds one state a round and not one for every sequence of eight kinds of header. */
+ * that the verifier finds one state a round and not one for every sequence of eight kinds of header.
+ * Unrolled: clang 19 enters the loop in its middle, and 5.10 refuses the step back to its top ("back-edge").
+ */
 static __always_inline int parse_ipv6_extensions(struct cursor *cursor, struct packet *packet,
                                                  husk_u64 header)
 {
-#pragma clang loop unroll(disable)
+#pragma unroll
     for (int depth = 0; depth < HUSK_IPV6_HEADERS_MAX; depth++) {
         if (!is_ipv6_extension(header))
             return header;
@@ -267,6 +273,8 @@ static __always_inline int parse_ipv6_extensions(struct cursor *cursor, struct p
         husk_u64 unit_size = 8 - 4 * is_ah;
         FORGET(unit_size);
         husk_u64 size = units * unit_size;
+        FORGET(size);
+        size &= 0xfff; /* it is at most 2048; 5.10 forgets what it knew of a number on the stack */
         header = extension->next_header;
         if (is_fragment) {
             husk_u16 fragment = bpf_ntohs(extension->fragment);
