@@ -107,6 +107,9 @@ export class EmbeddedBroker {
     this.#limits = { ...brokerLimits, ...options.limits };
     this.#denialLogs = new Allowance({ rate: denialLogs, keysMax: 4096, now: Date.now });
     this.#aedes = new Aedes({
+      // Deliveries in work at a time: with a bound a reader that is waited for would hold up all others. Each
+      // publisher waits for its own anyway.
+      concurrency: 0,
       connectTimeout: this.#limits.connectMsMax,
       maxTopicLevels: 12,
       maxClientsIdLength: 256,
