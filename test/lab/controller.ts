@@ -1,6 +1,7 @@
 // A controller of a lab: dist/husk with a data folder of its own, serving in a namespace, asked through its
 // command line like an operator would.
 
+import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HuskEvent, SpooledEvent, Stream } from '../../agent/contract/event.ts';
 import type { Reported } from '../../agent/contract/state.ts';
@@ -15,8 +16,8 @@ export interface ControllerOptions {
   /** Where devices reach it. */
   readonly address: string;
   readonly tenant?: string;
-  /** Of `husk serve`, after the usual ones. */
-  readonly serveArguments?: readonly string[];
+  /** Default: the one built in. */
+  readonly broker?: 'embedded' | 'mosquitto';
 }
 
 export interface DeviceRow {
@@ -46,6 +47,7 @@ export class Controller {
   readonly #lab: Lab;
   readonly #options: ControllerOptions;
   #program: Program | null = null;
+  #mosquitto: Program | null = null;
 
   private constructor(lab: Lab, options: ControllerOptions, data: string) {
     this.#lab = lab;
@@ -59,6 +61,7 @@ export class Controller {
     const controller = new Controller(lab, options, join(lab.folder('controller'), 'data'));
     const { data, tenant, address } = controller;
     await controller.#must(['init', data, '--tenant', tenant, '--name', address]);
+    if (options.broker === 'mosquitto') await controller.startMosquitto();
     await controller.serve();
     return controller;
   }
@@ -69,16 +72,36 @@ export class Controller {
   }
 
   async serve(): Promise<void> {
-    const ports = ['--port', String(portsServed.broker), '--enroll-port', String(portsServed.enroll)];
+    const { broker, enroll } = portsServed;
+    const at = (port: number): string => `mqtts://${this.address}:${port}`;
+    const place =
+      this.#options.broker === 'mosquitto'
+        ? ['--broker', at(broker), '--device-url', at(broker), '--enroll-url', at(enroll)]
+        : ['--listen', this.address, '--port', String(broker), '--enroll-port', String(enroll)];
     this.#program = this.#lab.start('controller', {
-      argv: [
-        husk,
-        ...['serve', '--data', this.data, '--listen', this.address, ...ports],
-        ...(this.#options.serveArguments ?? []),
-      ],
+      argv: [husk, 'serve', '--data', this.data, ...place],
       namespace: this.#options.namespace,
     });
-    await this.#program.line(/listening|serving|ready/i, 30_000);
+    await this.#program.line(/listening/, 30_000);
+  }
+
+  /** A Mosquitto in the controller's namespace, with the configuration that husk writes for it. */
+  async startMosquitto(): Promise<void> {
+    const out = join(this.data, '../mosquitto');
+    const { broker, enroll } = portsServed;
+    const place = ['--listen', this.address, '--port', String(broker), '--enroll-port', String(enroll)];
+    await this.#must(['broker-config', 'mosquitto', '--out', out, ...place, '--data', this.data]);
+    const config = join(out, 'mosquitto.conf');
+    // The lab's folder is root's alone; a site would give its own to mosquitto's user.
+    appendFileSync(config, '\nuser root\nlog_dest stderr\n');
+    const argv = ['mosquitto', '-c', config];
+    this.#mosquitto = this.#lab.start('mosquitto', { argv, namespace: this.#options.namespace });
+    await this.#mosquitto.line(/running/, 10_000);
+  }
+
+  get mosquitto(): Program {
+    if (this.#mosquitto === null) throw new Error('there is no mosquitto');
+    return this.#mosquitto;
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
