@@ -3,7 +3,8 @@
 // Nothing is pinned and no packet program is attached: an image goes into slot 0 and the twins are run on
 // frames. The call programs are attached to a cgroup of the test's own, which is removed at the end.
 
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Slots } from '../../../agent/kernel/generation.ts';
 import { sharedMaps, slotMaps } from '../../../agent/kernel/tables.ts';
@@ -20,6 +21,7 @@ import {
 import type { Addon, Handle, MapHandle, ProgramHandle } from '../../../native/index.ts';
 import { cgroupRoot, removeCgroup } from '../../lab/cgroups.ts';
 import { runName } from '../../lab/run-name.ts';
+import { run } from '../../lab/system.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
 const packetObjects = { xdp_ingress: 'husk_xdp_ingress_twin', tc_egress: 'husk_tc_egress_twin' } as const;
@@ -68,6 +70,8 @@ export class KernelLab {
   readonly #slots: Slots;
   /** Set once calls are judged. */
   #cgroup: string | null = null;
+  /** Where cgroup v2 is mounted on a machine that has none mounted. */
+  #folder: string | null = null;
   #serial = 0;
 
   private constructor(addon: Addon) {
@@ -135,7 +139,8 @@ export class KernelLab {
 
   #callCgroup(): string {
     if (this.#cgroup !== null) return this.#cgroup;
-    const cgroup = join(cgroupRoot('/tmp'), `${runName}-policy`);
+    this.#folder = mkdtempSync(join(tmpdir(), 'husk-policy-'));
+    const cgroup = join(cgroupRoot(this.#folder), `${runName}-policy`);
     mkdirSync(cgroup);
     this.#cgroup = cgroup;
     for (const [name, programs] of Object.entries(callObjects)) {
@@ -150,6 +155,9 @@ export class KernelLab {
   async close(): Promise<void> {
     for (const handle of [...this.#links, ...this.#programs.values(), ...this.#maps.values()]) handle.close();
     if (this.#cgroup !== null) await removeCgroup(this.#cgroup);
+    if (this.#folder === null) return;
+    if (this.#cgroup?.startsWith(this.#folder)) run('umount', [join(this.#folder, 'cgroup2')]);
+    rmSync(this.#folder, { recursive: true });
   }
 
   #program(name: string): ProgramHandle {
