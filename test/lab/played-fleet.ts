@@ -7,6 +7,7 @@
 // begins where a real controller has enrolled the device and was stopped.
 
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
@@ -24,6 +25,7 @@ import { envelopeKinds } from '../../agent/contract/envelope.ts';
 import type { EventBatch, SpooledEvent } from '../../agent/contract/event.ts';
 import { partBytes } from '../../agent/contract/limits.ts';
 import type { PolicyDocument } from '../../agent/contract/policy.ts';
+import type { AnswerPart } from '../../agent/contract/query.ts';
 import type { Reported } from '../../agent/contract/state.ts';
 import { blobTopic, type DeviceTopics, deviceTopics } from '../../agent/contract/topics.ts';
 import { readDocuments } from '../../agent/policy/read.ts';
@@ -49,6 +51,8 @@ export class PlayedFleet {
   readonly asked: ConfirmationAsked[] = [];
   readonly events: SpooledEvent[] = [];
   readonly presence: unknown[] = [];
+  /** Parts of answers to questions by `test`. */
+  readonly answered: AnswerPart[] = [];
   reported: Reported | null = null;
   /** Whether batches of events are acknowledged. */
   acknowledges = true;
@@ -162,6 +166,23 @@ export class PlayedFleet {
     await this.#client.publishAsync(topic, payload, { qos: 1, retain });
   }
 
+  /** Asks the device and returns its rows. */
+  async ask(view: string, withinMs = 10_000): Promise<readonly unknown[]> {
+    const id = randomUUID();
+    await this.publish(
+      this.topics.request,
+      JSON.stringify(queryEnvelope({ id, view, who: 'test', withinMs })),
+    );
+    const parts = await waitFor(
+      () => {
+        const mine = this.answered.filter((part) => part.id === id);
+        return mine.some((part) => part.last) && mine;
+      },
+      { what: `an answer to ${view}`, withinMs },
+    );
+    return parts.flatMap((part) => part.rows ?? []);
+  }
+
   confirm({ serial, digest, nonce }: ConfirmationAsked, changed: Partial<Confirmation> = {}): SignedEnvelope {
     const { tenant } = this.#site.controller;
     const issuedAt = Math.floor(Date.now() / 1000);
@@ -188,6 +209,7 @@ export class PlayedFleet {
     const message = JSON.parse(payload.toString()) as Envelope;
     if (topic === this.topics.presence) this.presence.push(message.body);
     else if (topic === this.topics.reported) this.reported = message.body as Reported;
+    else if (topic === this.topics.answer('test')) this.answered.push(message.body as AnswerPart);
     else if (topic === this.topics.events) this.#hearEvents(message.body as EventBatch);
     else if (message.k === envelopeKinds.fetchParts) this.#sendParts(message.body as PartsAsked);
     else if (message.k === envelopeKinds.confirmTrial)
@@ -232,6 +254,11 @@ export class PlayedFleet {
     const confirmation = await this.answers.confirmation(asked);
     if (confirmation !== null) await this.acknowledge(envelopeKinds.confirmed, { confirmation });
   }
+}
+
+/** As short as a person would write it. */
+export function queryEnvelope(body: unknown): unknown {
+  return { v: 1, k: envelopeKinds.query, body };
 }
 
 /** The socket is the test's way in, and may do all; a device gets the rights that its certificate's name has. */
