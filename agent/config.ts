@@ -3,7 +3,7 @@
 // Every fault is reported at once with its path in the file; a field that is not known is a fault, since a
 // misspelt limit that is silently ignored protects nobody. What the fleet may decide is not in here.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { FileError, type Files } from './os/files.ts';
 import { logLevels } from './os/log.ts';
 

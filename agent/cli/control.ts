@@ -5,7 +5,7 @@
 
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type View, views } from '../contract/query.ts';
 import { type Refusal, type RefusalCode, refusals } from '../contract/refusal.ts';
 

@@ -4,7 +4,7 @@
 // person with mosquitto_pub can ask: `{"v":1,"k":"rq.query","body":{…}}` is enough. Nothing in here is
 // believed for its sender's sake: what changes the device is signed and checked in trust/.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SignedEnvelope } from '../contract/bundle.ts';
 import { envelopeKinds } from '../contract/envelope.ts';
 import { type SpoolAcknowledgement, streams } from '../contract/event.ts';

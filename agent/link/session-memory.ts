@@ -4,7 +4,7 @@
 // old message from a new one by it. It is written ahead in blocks: a crash skips some numbers and uses none
 // twice, and a link that flaps does not wear out the flash.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { FileError, type Files } from '../os/files.ts';
 import type { Log } from '../os/log.ts';
 import type { ProtocolVersion } from './connection.ts';

@@ -6,7 +6,7 @@
 //
 // The types are those of contract/policy.ts; the lines at the end fail to compile where the two differ.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   type AddressSet,
   apiVersion,

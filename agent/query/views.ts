@@ -3,7 +3,7 @@
 // Where the rows come from is handed in as a source, so that the running agent, the command line without an
 // agent and a test answer with the same code.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Query, View } from '../contract/query.ts';
 import { RefusalError } from '../contract/refusal.ts';
 

@@ -8,7 +8,7 @@
 // of the signers only the pinned one is kept; the certificate must be for our key, from that authority.
 
 import { createHash, createHmac, createPublicKey, timingSafeEqual, X509Certificate } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   answerItems,
   type EnrollmentDown,

@@ -15,7 +15,7 @@ import {
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
-import { z } from 'zod';
+import * as z from 'zod';
 import { devicePattern, namePattern } from '../contract/topics.ts';
 import type { Files } from '../os/files.ts';
 import { decodeBase64 } from './base64.ts';

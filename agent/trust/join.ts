@@ -1,6 +1,6 @@
 // The join line: how an operator tells a device whom to believe.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Join, joinPrefix } from '../contract/enrollment.ts';
 import { parseJson } from '../contract/json.ts';
 import { digestPattern, namePattern } from '../contract/topics.ts';

@@ -10,7 +10,7 @@
 // One record, replaced as a whole, names the bundles by digest; their bytes and assignments are files beside
 // it, written before the record that names them and pruned after the one that no longer does.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { bundleBytesMax, envelopeBytesMax } from '../contract/limits.ts';
 import { type Refusal, RefusalError, refusals } from '../contract/refusal.ts';
 import type { AssignmentResult, InForce, ReturnReason } from '../contract/state.ts';

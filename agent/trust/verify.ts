@@ -8,7 +8,7 @@
 // Pure but for node:crypto: no clock, no disk. Serials and what was returned before are the store's to say.
 
 import { createHash, verify as verifySignature } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   type Assignment,
   type Confirmation,
