@@ -18,9 +18,11 @@ export interface TestAuthority {
   device(name: string): Credentials;
 }
 
-export function makeAuthority(names: readonly string[] = ['127.0.0.1', 'localhost']): TestAuthority {
+export function makeAuthority(
+  names: readonly string[] = ['127.0.0.1', 'localhost'],
+  now = Date.now(),
+): TestAuthority {
   const privateKey = rsaKey();
-  const now = Date.now();
   const certificate = createAuthority('acme', privateKey, now);
   const authority = openAuthority({ tenant: 'acme', certificate, privateKey, now: () => now });
   const serverKey = rsaKey();

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Envelope } from '../../../agent/contract/envelope.ts';
 import type { Birth, Gone } from '../../../agent/contract/state.ts';
-import type { Endpoint } from '../../../agent/link/connection.ts';
+import type { Credentials, Endpoint } from '../../../agent/link/connection.ts';
 import type { Incoming } from '../../../agent/link/inbox.ts';
 import { Session } from '../../../agent/link/session.ts';
 import { SessionMemory } from '../../../agent/link/session-memory.ts';
@@ -39,13 +39,14 @@ function run(
     readonly files?: FailingFiles;
     readonly statePath?: string;
     readonly keepaliveSeconds?: number;
+    readonly credentials?: Credentials;
   } = {},
 ): Running {
   const folder = mkdtempSync(join(tmpdir(), 'husk-link-'));
   const files = change.files ?? new DiskFiles();
   const session = new Session({
     endpoint,
-    credentials,
+    credentials: change.credentials ?? credentials,
     tenant: 'acme',
     device,
     keepaliveSeconds: change.keepaliveSeconds ?? 30,
@@ -255,6 +256,18 @@ t.test('a broker of another authority, or for another name, is not believed', as
   const second = run(t, other.endpoint);
   await until(() => second.session.status().lastError !== null, 'a refusal');
   t.equal(second.session.isUp, false);
+});
+
+t.test('a device whose clock is behind is told that its clock may be', async (t) => {
+  // To a device in 1970 every certificate is of the future; here the certificates are.
+  const monthMs = 30 * 24 * 3600 * 1000;
+  const future = makeAuthority(undefined, Date.now() + monthMs);
+  const at = await TestBroker.start(future);
+  t.teardown(() => at.close());
+  const { session } = run(t, at.endpoint, { credentials: future.device(device) });
+  await until(() => session.status().lastError !== null, 'a refusal');
+  t.match(session.status().lastError, /not yet valid.*clock/);
+  t.equal(at.seen.length, 0);
 });
 
 t.test('a device whose certificate the broker does not take is told so', async (t) => {
