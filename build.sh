@@ -265,22 +265,32 @@ build() {
 
 # -- check and test ---------------------------------------------------------------------------------------
 
-# run_tap RESULTS FILE...: shows failures and totals only, and leaves tap's closing count in RESULTS. Off a
-# terminal tap would redraw as if on one, unless it is told that this is CI; and then it loses what it has to
-# say where it writes an output file too.
+# run_tap RESULTS FILE...: one line a file as it ends, and what failed once all have; all of it is in RESULTS.
+# tap's own reporters redraw, and off a terminal now and then lose their last words.
 run_tap() {
-    local results=$1
+    local results=$1 status=0
     shift
-    if [[ -t 1 ]]; then
-        tap --reporter=terse --output-file="$results" "$@" </dev/null
-    else
-        CI=true tap --reporter=terse "$@" </dev/null | tee "$results"
-    fi
+    tap --reporter=tap "$@" </dev/null | tee "$results" |
+        awk '/^(not )?ok / { sub(/ \{$/, ""); print "  " $0; fflush() }' || status=$?
+    ((status == 0)) || show_failures "$results"
+    return "$status"
+}
+
+# The lines `not ok` of TAP at every depth, each with the block that explains it.
+show_failures() {
+    awk '
+        /^ *not ok / && !/# (SKIP|TODO)/ { print; failed = 1; next }
+        failed && /^ *---$/ { explained = 1 }
+        explained { print }
+        explained && /^ *\.\.\.$/ { explained = 0 }
+        !explained { failed = 0 }
+    ' "$1"
 }
 
 check() {
     local sources
     deps
+    mkdir -p build
     say 'biome check .'
     biome check .
     say 'tsc -p .'
@@ -289,7 +299,7 @@ check() {
     say 'clang-format-19 --dry-run -Werror'
     clang-format-19 --dry-run -Werror "${sources[@]}"
     say 'tap test/tidy.test.ts'
-    run_tap /dev/null test/tidy.test.ts
+    run_tap build/tidy-results test/tidy.test.ts
 }
 
 # "N passed, N failed, N skipped", by tap's own closing count: `# { total: 3, pass: 2, fail: 1 }`, where what is

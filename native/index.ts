@@ -121,7 +121,10 @@ export interface RingOptions {
   /** Bytes gathered before a batch is handed over; a batch is also handed over every `flushMs`. */
   readonly batchBytes?: number;
   readonly flushMs?: number;
-  /** Bytes waiting for JavaScript at the most; records beyond are dropped, oldest kept, and counted. */
+  /**
+   * Bytes waiting for JavaScript at the most; records beyond are dropped, oldest kept, and counted. Each ring
+   * has an equal share, so that a flood in one takes nothing from another.
+   */
   readonly pendingBytesMax?: number;
 }
 /** A thread that empties ring buffers and hands over batches: `[u32 ring][u32 length][record]...`, each record padded to 8 bytes. */
@@ -166,7 +169,10 @@ export interface Addon {
   setInner(outer: MapHandle, index: number, inner: MapHandle): Promise<void>;
   /** The inner map's id, or 0 where the entry is empty. */
   innerId(outer: MapHandle, index: number): number;
-  /** Writes all entries: keys and values packed back to back. On a thread; falls back to one by one where the kernel has no batch. */
+  /**
+   * Writes all entries: keys and values packed back to back, which must not change before the promise settles.
+   * On a thread; falls back to one by one where the kernel has no batch.
+   */
   writeAll(map: MapHandle, keys: Uint8Array, values: Uint8Array): Promise<void>;
   /** Reads all entries, in the kernel's order. On a thread. Per-CPU values as in `lookup`. */
   readAll(
