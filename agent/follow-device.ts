@@ -50,18 +50,22 @@ export class DeviceFollower {
   }
 
   async look(): Promise<void> {
-    const { log, onChange } = this.#parts;
     try {
       const attached = this.#attach();
       const followed = await this.#follow();
-      this.#complaint = null;
-      if (attached || followed) onChange();
+      if (attached || followed) this.#parts.onChange();
     } catch (error) {
-      // A driver without XDP, a cgroup that vanished meanwhile: the rest goes on, and the next look tries again.
-      const complaint = error instanceof Error ? error.message : String(error);
-      if (complaint !== this.#complaint) log.error({ error: complaint }, 'device: cannot be followed');
-      this.#complaint = complaint;
+      // A cgroup that vanished meanwhile, say: the next look tries again.
+      this.#complain(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /** Once for each complaint, until there is none. */
+  #complain(complaint: string): void {
+    if (complaint !== '' && complaint !== this.#complaint) {
+      this.#parts.log.error({ error: complaint }, 'device: cannot be followed');
+    }
+    this.#complaint = complaint === '' ? null : complaint;
   }
 
   #attach(): boolean {
@@ -70,10 +74,13 @@ export class DeviceFollower {
     const now = keyOf(interfaces);
     if (now === this.#attachedTo) return false;
     const hooks = kernel.attach({ ...attach, interfaces });
-    this.#attachedTo = now;
-    const changed = hooks.filter((hook) => hook.action !== 'kept');
+    const failed = hooks.filter((hook) => hook.action === 'failed');
+    // One that failed is tried again at the next look; what it leaves uncovered is reported as degraded.
+    if (failed.length === 0) this.#attachedTo = now;
+    const changed = hooks.filter((hook) => hook.action === 'made' || hook.action === 'renewed');
     for (const { description, action } of changed) log.info({ hook: description, action }, 'device: hook');
-    return true;
+    this.#complain(failed.map((hook) => `${hook.description}: ${hook.why}`).join('; '));
+    return changed.length > 0 || failed.length === 0;
   }
 
   /** Compiling costs more than looking, so it is done only when an answer of the device's would differ. */

@@ -36,7 +36,10 @@ export interface AttachWanted {
 export interface AttachedHook {
   /** As in `xdp_ingress wan0 native` or `connect4 /sys/fs/cgroup/x`. */
   readonly description: string;
-  readonly action: 'kept' | 'renewed' | 'made';
+  /** failed: a driver without XDP, an interface that went at that moment; the other hooks are not kept waiting. */
+  readonly action: 'kept' | 'renewed' | 'made' | 'failed';
+  /** What the kernel said, where it failed. */
+  readonly why?: string;
 }
 
 interface WantedLink {
@@ -57,9 +60,19 @@ export function attachHooks(addon: Addon, set: ProgramSet, wanted: AttachWanted)
   const directory = join(set.directory, 'links');
   const keep = new Set(links.map((link) => link.name));
   for (const name of readdirSync(directory)) if (!keep.has(name)) unlinkSync(join(directory, name));
-  const hooks = links.map((link) => ensureLink(addon, directory, link));
-  if (wanted.egress === 'clsact') hooks.push(...wanted.interfaces.map((at) => ensureClsact(addon, set, at)));
-  return hooks;
+  const clsact = wanted.egress === 'clsact' ? wanted.interfaces : [];
+  return [
+    ...links.map((link) => attempt(link.description, () => ensureLink(addon, directory, link))),
+    ...clsact.map((at) => attempt(`tc_egress ${at.name} clsact`, () => ensureClsact(addon, set, at))),
+  ];
+}
+
+function attempt(description: string, attach: () => AttachedHook): AttachedHook {
+  try {
+    return attach();
+  } catch (error) {
+    return { description, action: 'failed', why: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 /** Removes what clsact holds; links go with their pins. */

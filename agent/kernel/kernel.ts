@@ -116,10 +116,10 @@ export class Kernel {
     };
   }
 
-  /** Attaches hooks where they are wanted; links that are right stay untouched. */
+  /** Attaches hooks where they are wanted; links that are right stay untouched. One that fails does not keep the others. */
   attach(wanted: Omit<AttachWanted, 'cgroup'>): AttachedHook[] {
     const hooks = attachHooks(this.#options.addon, this.#set, { ...wanted, cgroup: this.#options.cgroup });
-    this.#hooks = hooks.map((hook) => hook.description);
+    this.#hooks = hooks.filter((hook) => hook.action !== 'failed').map((hook) => hook.description);
     return hooks;
   }
 
