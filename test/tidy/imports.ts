@@ -29,6 +29,7 @@ export const areas: readonly Area[] = [
   { at: 'bpf/', knows: [], node: false, packages: [] },
   { at: 'bpf/abi/gen-layout.ts', ...tool },
   { at: 'native/', knows: [], node: true, packages: [] },
+  { at: 'native/package-executables.ts', ...tool, packages: ['@yao-pkg/pkg'] },
   { at: 'agent/contract/', knows: [], node: false, packages: [] },
   { at: 'agent/policy/', knows: shared, node: false, packages: ['yaml', 'zod'] },
   { at: 'agent/policy/gen-schema.ts', ...tool, knows: [...shared, 'agent/policy/'] },
