@@ -20,6 +20,7 @@ import { waitFor } from '../lab/wait-for.ts';
 import { Listener, send } from '../lab/wire.ts';
 import type { Account } from './account.ts';
 import type { Stubd } from './stubd.ts';
+import { Talker } from './talker.ts';
 
 export interface Stage {
   readonly site: Site;
@@ -194,11 +195,19 @@ export async function cutOff(stage: Stage): Promise<void> {
 }
 
 export async function cutOffSlyly(stage: Stage): Promise<void> {
+  const { account, site } = stage;
+  const place = { from: site.inside, to: site.wan, address: addresses.neighbour, port: 4545 };
+  const talker = await Talker.open(site.lab, place);
   await mistake(stage, {
     title: 'The sly kind: what is connected stays connected, and no new connection can be opened',
     file: 'cut-off-slyly.yaml',
     name: 'cutOffSlylySeconds',
   });
+  const { echoes, failed, opened } = await talker.close();
+  account.claim(
+    echoes > 10 && failed > 3 && opened === 0,
+    `in the trial ${echoes} answers came over a connection that was open, and 0 of ${failed} new ones could be opened`,
+  );
 }
 
 async function mistake(

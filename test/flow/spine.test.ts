@@ -6,6 +6,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { Device } from '../lab/device.ts';
 import { executablesMissing } from '../lab/executables.ts';
 import { udpFrame } from '../lab/frame.ts';
 import { Lab, labMissing } from '../lab/lab.ts';
@@ -31,12 +32,6 @@ t.test('the spine', { skip, timeout: 290_000 }, async (t) => {
     t.equal(row.state, 'up');
     t.equal(row.reported?.inForce, null);
     t.equal(await probe.see(), 'open');
-  });
-
-  await t.test('a join line is good for one device', async (t) => {
-    const again = await controller.cli(['token', 'list', '--json']);
-    if (again.code === 0) t.notMatch(again.out, '"secret"', 'and its secret is told once');
-    t.equal((await controller.devices()).length, 1);
   });
 
   await t.test('a bundle is published, and becomes what the kernel does', async (t) => {
@@ -138,5 +133,22 @@ t.test('the spine', { skip, timeout: 290_000 }, async (t) => {
     t.notMatch(site.inside.run('ip', ['-d', 'link', 'show', 'wan0']), /prog\/xdp/);
     await startAgain(site);
     t.equal(await probe.see(), 'odd', 'the next start brings it back');
+  });
+
+  await t.test('a join line is good for one device', async (t) => {
+    const join = await controller.join();
+    const [first, second] = [1, 2].map((number) => {
+      const hardwareId = `another-${number}`;
+      // On no interface, and with a bpf file system of its own, so that it does not disturb the first.
+      return new Device(lab, { namespace: site.inside, interfaces: [], join, config: { hardwareId } });
+    });
+    first?.start();
+    const enrolled = async () => (await controller.devices()).length === 2;
+    await t.resolves(waitFor(enrolled, { what: 'it to enroll', withinMs: 20_000, everyMs: 200 }));
+    second?.start();
+    await second?.program.line(/enroll\.token-unknown/, 20_000);
+    t.equal((await controller.devices()).length, 2, 'the second is refused');
+    await first?.kill();
+    await second?.kill();
   });
 });
