@@ -123,7 +123,7 @@ export class BundleApplier {
   /** Refused for its content; not kept on disk, since a newer agent may understand it. */
   #refusedForGood: InForce | null = null;
   #link: TrialLink | null = null;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(parts: ApplyParts) {
     this.#parts = parts;
@@ -269,7 +269,7 @@ export class BundleApplier {
    * but not in force, as when a kernel could not take it at start, it goes through everything again.
    */
   offer(envelope: Uint8Array): void {
-    if (this.#closed) return;
+    if (this.#closing.signal.aborted) return;
     this.#step('received');
     let assignment: Assignment | null = null;
     try {
@@ -335,8 +335,8 @@ export class BundleApplier {
 
   /** Stops working; a trial goes on in the kernel and ends at its deadline. */
   async close(): Promise<void> {
-    this.#closed = true;
     this.#waiting = null;
+    this.#closing.abort(new Closed());
     this.#working?.abort.abort(new Closed());
     await this.#working?.done;
   }
@@ -345,7 +345,7 @@ export class BundleApplier {
 
   #next(): void {
     const offered = this.#waiting;
-    if (offered === null || this.#closed) return;
+    if (offered === null || this.#closing.signal.aborted) return;
     this.#waiting = null;
     const abort = new AbortController();
     const done = this.#apply(offered.assignment, offered.envelope, abort.signal).finally(() => {
@@ -572,8 +572,10 @@ export class BundleApplier {
           { error: message(error) },
           'the end of the trial could not be stored, trying again',
         );
-        if (this.#closed) return;
-        await this.#parts.clock.sleep(storeAgainMs);
+        const { signal } = this.#closing;
+        // The next start finds the mark of the trial, and what the kernel holds.
+        if (signal.aborted) return;
+        await this.#parts.clock.sleep(storeAgainMs, signal).catch(() => {});
       }
     }
   }
