@@ -148,9 +148,8 @@ t.test('a run that is ended', { skip }, async (t) => {
   const sleeper = Number(readFileSync(join(cgroup, 'cgroup.procs'), 'utf8'));
   child.kill('SIGKILL');
   await child.ended;
-  t.equal(leftOvers().length, 3, 'SIGKILL: all is left');
-  t.ok(existsSync(`/proc/${sleeper}`));
-  t.equal((await sweepLeftOvers()).filter((path) => path.includes(`-${child.pid}-`)).length, 3);
+  // Nothing cleans up after SIGKILL but a later run: this one, or that of a test beside it which came first.
+  await sweepLeftOvers();
   t.same(leftOvers(), [], 'the next run sweeps it');
   await waitFor(() => !existsSync(`/proc/${sleeper}/exe`), {
     what: 'its programs to be gone',
