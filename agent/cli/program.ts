@@ -58,6 +58,7 @@ export async function runCommand(argv: readonly string[], tools: CliTools): Prom
 function makeProgram(tools: CliTools, end: (status: number) => void): Command {
   const program = new Command('husk-agent')
     .description('Enforces signed policy in the kernel of this device and tells the fleet about it.')
+    .version(version)
     .exitOverride()
     .configureOutput({ writeOut: tools.out, writeErr: tools.complain })
     .showHelpAfterError('(--help says how)')
