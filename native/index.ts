@@ -12,7 +12,7 @@ import { loadAddon } from './load.ts';
 
 /** An open kernel object (map, program, link). Owns one descriptor. */
 export interface Handle {
-  readonly kind: 'map' | 'program' | 'link' | 'cgroup';
+  readonly kind: 'map' | 'program' | 'link';
   /** The descriptor, for diagnostics; -1 after `close()`. */
   readonly fd: number;
   close(): void;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Gives the packet another IPv4 source address each run, then goes on to the program in `next`: a benchmark of
- * one packet over and over measures the cache. What it takes by itself is measured with bench_drop as `next`.
+ * Gives the packet another IPv4 source address each run, then goes on to the program in `next`: a benchmark
+ * of one packet over and over measures the cache. What it takes by itself is measured with bench_drop as
+ * `next`.
  */
 #include "include/compat.h"
 
