@@ -9,6 +9,7 @@
 // while it was away is in its desired state. Client ids are given the party's kind as a prefix inside, so
 // that an enrolling client cannot take over a device's connection by using its name.
 
+import { randomUUID } from 'node:crypto';
 import type { Server as NetServer } from 'node:net';
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { Aedes, type Client, type ConnectPacket } from 'aedes';
@@ -252,7 +253,8 @@ export class EmbeddedBroker {
     }
     // No sessions are kept: a queue for whoever is away would grow without a bound.
     packet.clean = true;
-    packet.clientId = `${labelOf(link)} ${connecting.clientId}`;
+    // Clients without an id are each somebody else (MQTT 3.1.3-6), as a person's mosquitto_sub and _pub are.
+    packet.clientId = `${labelOf(link)} ${connecting.clientId || randomUUID()}`;
   }
 
   #admits(device: string): boolean {

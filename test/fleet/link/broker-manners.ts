@@ -204,6 +204,14 @@ export async function testManners(t: Test, broker: BrokerUnderTest): Promise<voi
     );
   });
 
+  await t.test('two that give no client id are two, as mosquitto_sub and mosquitto_pub are', async (t) => {
+    const nameless = { ...operator(), clientId: '' };
+    const watcher = await participant(t, nameless, ['husk/acme/b/q']);
+    await publishOnce(nameless, 'husk/acme/b/q', 'anybody?');
+    await eventually(() => watcher.heard.includes('husk/acme/b/q anybody?'), 'the one to hear the other');
+    t.ok(watcher.client.connected, 'and to stay connected');
+  });
+
   await t.test('a box that enrolls has two topics', async (t) => {
     const box = (username: string, clientId: string) => ({ ca, port: enrollPort, username, clientId });
     const own = await participant(t, box('tok', 'box-1'), [
