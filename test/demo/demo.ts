@@ -104,9 +104,9 @@ All of it goes on running until Ctrl-C. To look at it, in another terminal:
   dist/husk device list --data ${data}
   dist/husk query ${id} rules --data ${data}
   dist/husk events --follow --data ${data}
-  nsenter --net=${wan.path} ping ${addresses.device}
   nsenter --net=${inside.path} ip -d link show wan0
   ${controller.watchCommand(wan)}
+  ${controller.askCommand(wan, id)}
 `);
   await new Promise(() => setInterval(() => {}, 1 << 30));
 }

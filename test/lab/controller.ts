@@ -3,8 +3,10 @@
 
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { envelopeKinds } from '../../agent/contract/envelope.ts';
 import type { HuskEvent, SpooledEvent, Stream } from '../../agent/contract/event.ts';
 import type { Reported } from '../../agent/contract/state.ts';
+import { deviceTopics } from '../../agent/contract/topics.ts';
 import { husk } from './executables.ts';
 import type { Lab } from './lab.ts';
 import type { Namespace } from './namespace.ts';
@@ -166,18 +168,42 @@ export class Controller {
 
   /** For a person with a terminal: everything devices publish, by a certificate that may read it. */
   watchCommand(from: Namespace): string {
-    const tls = ['--cafile', 'authority.pem', '--cert', 'operator.pem', '--key', 'operator.key'];
-    const files = tls.map((word) => (word.startsWith('--') ? word : join(this.data, word)));
-    const broker = [
-      '-h',
-      this.address,
-      '-p',
-      String(portsServed.broker),
+    return [
+      ...this.#mosquittoClient('mosquitto_sub', from),
       '-t',
       `'husk/${this.tenant}/d/+/up/#'`,
       '-v',
+    ].join(' ');
+  }
+
+  /** A question to a device; its answer is among what the other command shows. */
+  askCommand(from: Namespace, device: string): string {
+    const body = { id: '1', view: 'status', who: 'operator', withinMs: 5000 };
+    const topic = deviceTopics(this.tenant, device).request;
+    const message = JSON.stringify({ v: 1, k: envelopeKinds.query, body });
+    return [
+      ...this.#mosquittoClient('mosquitto_pub', from),
+      '-q',
+      '1',
+      '-t',
+      topic,
+      '-m',
+      `'${message}'`,
+    ].join(' ');
+  }
+
+  #mosquittoClient(program: string, from: Namespace): string[] {
+    const file = (name: string): string => join(this.data, name);
+    const tls = [
+      '--cafile',
+      file('authority.pem'),
+      '--cert',
+      file('operator.pem'),
+      '--key',
+      file('operator.key'),
     ];
-    return ['nsenter', `--net=${from.path}`, 'mosquitto_sub', ...files, ...broker].join(' ');
+    const broker = ['-h', this.address, '-p', String(portsServed.broker)];
+    return ['nsenter', `--net=${from.path}`, program, ...tls, ...broker];
   }
 
   async #json(args: readonly string[]): Promise<unknown> {
