@@ -120,9 +120,12 @@ export class BundleApplier {
     readonly done: Promise<void>;
   } | null = null;
   #refusedOffer: Refusal | null = null;
+  /** Why the confirmed bundle is not in force, so that it is said once. */
+  #notEnforced: string | null = null;
   /** Refused for its content; not kept on disk, since a newer agent may understand it. */
   #refusedForGood: InForce | null = null;
   #link: TrialLink | null = null;
+  #turn: Promise<void> = Promise.resolve();
   readonly #closing = new AbortController();
 
   constructor(parts: ApplyParts) {
@@ -145,6 +148,8 @@ export class BundleApplier {
       const bundle = this.#readConfirmed(confirmed);
       if (!(bundle instanceof RefusalError)) {
         if (await this.#enforceAtStart(confirmed, bundle.documents)) return;
+        // Pinned by an earlier life and in force: less than that is no answer to what stands in our way now.
+        if (this.#holds(confirmed)) return;
         break;
       }
       const { code, detail } = bundle;
@@ -155,7 +160,12 @@ export class BundleApplier {
       this.#parts.audit('bundle.damaged', { serial: confirmed.serial, code, detail });
       // The kernel may still hold it, whole: then it stays in force and only its text is unknown.
       if (this.#holds(confirmed)) return;
-      this.#parts.store.returnToPrevious();
+      try {
+        this.#parts.store.forgetConfirmed();
+      } catch (error) {
+        this.#parts.log.error({ error: message(error) }, 'the damage could not be noted on the disk');
+        break;
+      }
     }
     if (this.#parts.kernel.status().inForce?.serial === 0) this.#made = this.#compile(baseline);
     else await this.#settle(null, baseline);
@@ -168,6 +178,8 @@ export class BundleApplier {
       return true;
     } catch (error) {
       const { code, detail } = refusalOf(error);
+      if (this.#notEnforced === detail) return false;
+      this.#notEnforced = detail;
       this.#parts.log.error(
         { serial: confirmed.serial, code, detail },
         'the confirmed bundle cannot be enforced',
@@ -233,7 +245,7 @@ export class BundleApplier {
     const { kernel } = this.#parts;
     if (bundle !== null && this.#holds(bundle)) {
       this.#made = { ...this.#compile(documents), proven: 'adopted as it was proven before' };
-      await this.follow();
+      await this.#followNow();
       return;
     }
     // At first start both slots are empty: the baseline is the previous generation of whatever comes first.
@@ -290,20 +302,62 @@ export class BundleApplier {
     else this.#working.abort.abort(new Superseded());
   }
 
-  /** `husk-agent return`, asked of the running agent. False: there is nothing to go back to. */
+  /**
+   * `husk-agent return`, asked of the running agent. False: there is nothing to go back to. The generation is
+   * loaded anew from the disk: the other slot may hold what a trial was returned from, or what was never proven.
+   */
   async returnToPrevious(): Promise<boolean> {
+    const { kernel } = this.#parts;
     const working = this.#working;
     if (working !== null) {
+      const wasOnTrial = kernel.status().inTrial;
       working.abort.abort(new ReturnedLocally());
       await working.done;
-      return true;
+      // Its trial was what was to go away; before a trial nothing had changed, and the policy in force is meant.
+      if (wasOnTrial && kernel.status().inForce?.serial !== working.assignment.serial) return true;
     }
-    if (!returnToPrevious(this.#parts.kernel, this.#parts.store)) return false;
-    this.#last = this.#parts.store.record.last;
-    this.#parts.audit('bundle.returned', { reason: 'local-command' });
-    await this.#recallDocuments();
+    return this.#inTurn(() => this.#returnFromDisk());
+  }
+
+  async #returnFromDisk(): Promise<boolean> {
+    const { store, kernel } = this.#parts;
+    const { confirmed, previous, trial } = store.record;
+    const serial = kernel.status().inForce?.serial ?? 0;
+    if (serial === 0) return false;
+    // Confirmed in the kernel, but a full disk did not take it: then the one on record is the one before.
+    const isOnRecord = confirmed?.serial === serial;
+    const target = isOnRecord ? previous : confirmed;
+    const bundle = target === null ? { documents: baseline } : this.#readConfirmed(target);
+    if (bundle instanceof RefusalError) throw bundle;
+    await this.#settle(target, bundle.documents);
+    void this.#storeUntilDone(() => {
+      if (isOnRecord) store.returnToPrevious();
+      else if (trial !== null) store.endTrial(trial, { result: 'returned', reason: 'local-command' });
+      this.#last = store.record.last;
+      this.#changed();
+    });
+    this.#parts.audit('bundle.returned', { serial, reason: 'local-command' });
     this.#changed();
     return true;
+  }
+
+  /**
+   * What is confirmed but could not be enforced at start, as when a driver was late, is tried again. False:
+   * it still cannot; null: there was nothing to try.
+   */
+  async enforceAgain(): Promise<boolean | null> {
+    const isDue = (confirmed: InForce | null): confirmed is InForce =>
+      confirmed !== null && this.#working === null && !this.#holds(confirmed);
+    if (!isDue(this.#parts.store.record.confirmed)) return null;
+    return this.#inTurn(async () => {
+      const { confirmed } = this.#parts.store.record;
+      if (!isDue(confirmed)) return null;
+      const bundle = this.#readConfirmed(confirmed);
+      if (bundle instanceof RefusalError) return false;
+      const done = await this.#enforceAtStart(confirmed, bundle.documents);
+      if (done) this.#changed();
+      return done;
+    });
   }
 
   /**
@@ -311,8 +365,13 @@ export class BundleApplier {
    * changed; null: a bundle is being applied, ask again.
    */
   async follow(): Promise<number | null> {
+    if (this.#working !== null) return null;
+    return this.#inTurn(async () => (this.#working === null ? this.#followNow() : null));
+  }
+
+  async #followNow(): Promise<number | null> {
     const made = this.#made;
-    if (made === null || this.#working !== null) return null;
+    if (made === null) return null;
     const image = compile(made.documents, this.#facts());
     this.#made = { ...made, image };
     return this.#parts.kernel.follow(image.tables.filter((table) => followingKinds.includes(table.kind)));
@@ -348,7 +407,8 @@ export class BundleApplier {
     if (offered === null || this.#closing.signal.aborted) return;
     this.#waiting = null;
     const abort = new AbortController();
-    const done = this.#apply(offered.assignment, offered.envelope, abort.signal).finally(() => {
+    const work = () => this.#apply(offered.assignment, offered.envelope, abort.signal);
+    const done = this.#inTurn(work).finally(() => {
       this.#working = null;
       this.#changed();
       this.#next();
@@ -427,7 +487,7 @@ export class BundleApplier {
     const end = await this.#confirm(assignment, trial, signal);
     if (end === 'confirmed') {
       this.#step('confirmed');
-      await this.#storeUntilDone(() => store.confirm(assignment));
+      if (!(await this.#storeUntilDone(() => store.confirm(assignment), signal))) return;
       this.#step('stored');
       this.#noted('bundle.confirmed', assignment, { proven: made.proven });
     } else if (end === 'closed') {
@@ -439,7 +499,7 @@ export class BundleApplier {
         end === 'superseded'
           ? ({ result: 'superseded' } as const)
           : ({ result: 'returned', reason: end } as const);
-      await this.#storeUntilDone(() => store.endTrial(assignment, outcome));
+      await this.#storeUntilDone(() => store.endTrial(assignment, outcome), signal);
       this.#noted(`bundle.${outcome.result}`, assignment, { reason: end });
     }
     this.#last = store.record.last;
@@ -531,6 +591,17 @@ export class BundleApplier {
 
   // ── small things ────────────────────────────────────────────────────────────────────────────────────
 
+  /** One at a time: whatever fills a slot or moves the live word. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    // Whoever asked for it hears of its failure; the next in turn does not.
+    this.#turn = done.then(
+      () => {},
+      () => {},
+    );
+    return done;
+  }
+
   #isBeingWorkedOn(assignment: Assignment): boolean {
     const current = this.#waiting?.assignment ?? this.#working?.assignment;
     return (
@@ -552,30 +623,28 @@ export class BundleApplier {
     return { ...this.#parts.facts(), ruleIndex: (id) => this.#parts.kernel.ruleIndex(id) };
   }
 
-  /** After a return by hand the documents in force are those on the disk. */
-  async #recallDocuments(): Promise<void> {
-    const { confirmed } = this.#parts.store.record;
-    const bundle = confirmed === null ? { documents: baseline } : this.#readConfirmed(confirmed);
-    if (bundle instanceof RefusalError) return;
-    this.#made = { ...this.#compile(bundle.documents), proven: 'as proven before its own trial' };
-    await this.follow();
-  }
-
-  /** The kernel has been told; a disk that is full now may have room in a while. */
-  async #storeUntilDone(write: () => void): Promise<void> {
+  /**
+   * The kernel has been told; a disk that is full now may have room in a while. False: given up, since the
+   * agent stops or somebody on the device goes back; the next start finds the mark of the trial, and what the
+   * kernel holds.
+   */
+  async #storeUntilDone(write: () => void, patience?: AbortSignal): Promise<boolean> {
+    const { clock, log } = this.#parts;
     for (;;) {
       try {
         write();
-        return;
+        return true;
       } catch (error) {
-        this.#parts.log.error(
-          { error: message(error) },
-          'the end of the trial could not be stored, trying again',
-        );
-        const { signal } = this.#closing;
-        // The next start finds the mark of the trial, and what the kernel holds.
-        if (signal.aborted) return;
-        await this.#parts.clock.sleep(storeAgainMs, signal).catch(() => {});
+        log.error({ error: message(error) }, 'the end of the trial could not be stored, trying again');
+        const isOver = (): boolean =>
+          this.#closing.signal.aborted ||
+          (patience?.aborted === true && patience.reason instanceof ReturnedLocally);
+        if (isOver()) return false;
+        const signals = patience === undefined ? [this.#closing.signal] : [this.#closing.signal, patience];
+        await clock.sleep(storeAgainMs, AbortSignal.any(signals)).catch(() => {});
+        if (isOver()) return false;
+        // Superseded by a newer assignment: that one waits for the disk as well.
+        if (patience?.aborted === true) await clock.sleep(storeAgainMs, this.#closing.signal).catch(() => {});
       }
     }
   }
@@ -616,10 +685,17 @@ class Closed extends Error {
 
 /** Goes back to the previous generation, in the kernel and on the disk. Serves `husk-agent return` without an agent too. */
 export function returnToPrevious(kernel: Kernel, store: BundleStore): boolean {
-  if (!kernel.returnToPrevious()) return false;
-  const { trial } = store.record;
-  if (trial !== null) store.endTrial(trial, { result: 'returned', reason: 'local-command' });
-  else store.returnToPrevious();
+  const { trial, confirmed, previous } = store.record;
+  if (kernel.endTrial()) {
+    if (trial !== null) store.endTrial(trial, { result: 'returned', reason: 'local-command' });
+    return true;
+  }
+  // The other slot may as well hold what a trial was returned from: only what was confirmed is gone back to.
+  const { other } = kernel.status();
+  const isPrevious =
+    other?.serial === (previous?.serial ?? 0) && other.bundleDigest === (previous?.digest ?? noBundle);
+  if (confirmed === null || !isPrevious || !kernel.returnToPrevious()) return false;
+  store.returnToPrevious();
   return true;
 }
 

@@ -28,6 +28,8 @@ export interface FollowParts {
 }
 
 const lookEveryMs = 1_000;
+/** Between two tries to enforce what could not be enforced at start: compiling and proving are not for nothing. */
+const enforceEveryMs = 30_000;
 const working: ReadonlySet<string> = new Set(['fetching', 'verified', 'trial']);
 
 export class DeviceFollower {
@@ -43,9 +45,15 @@ export class DeviceFollower {
 
   /** Once now, and then whenever something has changed, until the signal. */
   async run(signal: AbortSignal): Promise<void> {
+    const { clock, applier } = this.#parts;
+    let enforceAtMs = clock.bootMs() + enforceEveryMs;
     while (!signal.aborted) {
       await this.look();
-      await this.#parts.clock.sleep(lookEveryMs, signal).catch(() => {});
+      if (clock.bootMs() >= enforceAtMs) {
+        await applier.enforceAgain();
+        enforceAtMs = clock.bootMs() + enforceEveryMs;
+      }
+      await clock.sleep(lookEveryMs, signal).catch(() => {});
     }
   }
 
@@ -106,12 +114,22 @@ export class DeviceFollower {
   }
 }
 
-/** Those of the list that one of the patterns names. */
-export function wantedInterfaces<T extends { readonly name: string; readonly index: number }>(
-  all: readonly T[],
-  patterns: readonly string[],
-): T[] {
-  return all.filter((one) => one.index > 0 && patterns.some((pattern) => matchesGlob(pattern, one.name)));
+/** ARPHRD_ numbers whose frames begin with an Ethernet header, which is what the packet programs read. */
+const ethernetLike: ReadonlySet<number> = new Set([1, 772]);
+
+/**
+ * Those of the list that one of the patterns names and whose frames can be read: on tun, ppp, wwan or
+ * WireGuard the programs would take the IP header for Ethernet's and judge by what the sender wrote there.
+ */
+export function wantedInterfaces<
+  T extends { readonly name: string; readonly index: number; readonly hardwareType: number },
+>(all: readonly T[], patterns: readonly string[]): T[] {
+  return all.filter(
+    (one) =>
+      one.index > 0 &&
+      ethernetLike.has(one.hardwareType) &&
+      patterns.some((pattern) => matchesGlob(pattern, one.name)),
+  );
 }
 
 function keyOf(interfaces: readonly { readonly name: string; readonly index: number }[]): string {

@@ -9,7 +9,7 @@
 // Maps outlive programs: a newer agent with the same ABI loads its programs onto the maps it finds.
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { HUSK_ABI_VERSION, layoutDigest } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, BpfObject, MapHandle, ProgramHandle } from '../../native/index.ts';
@@ -94,8 +94,9 @@ export function removePins(directory: string): void {
     for (const name of readdirSync(path)) unlinkSync(join(path, name));
     rmdirSync(path);
   }
-  const about = join(directory, 'about');
-  if (existsSync(about)) unlinkSync(about);
+  for (const about of [join(directory, 'about'), join(directory, 'about_new')]) {
+    if (existsSync(about)) unlinkSync(about);
+  }
   if (existsSync(directory)) rmdirSync(directory);
 }
 
@@ -194,9 +195,12 @@ function renewPrograms(
   }
 }
 
-function repin(addon: Addon, program: ProgramHandle, path: string): void {
-  if (existsSync(path)) unlinkSync(path);
-  addon.pin(program, path);
+/** Replaces a pin in one step: ended in between, the next start must find the old one or the new one. */
+function repin(addon: Addon, handle: ProgramHandle | MapHandle, path: string): void {
+  const beside = `${path}_new`;
+  if (existsSync(beside)) unlinkSync(beside);
+  addon.pin(handle, beside);
+  renameSync(beside, path);
 }
 
 const aboutKey = new Uint8Array(4);
@@ -221,9 +225,7 @@ function writeAbout(addon: Addon, directory: string, digest: string): void {
   });
   try {
     addon.update(map, aboutKey, Buffer.from(digest, 'hex'));
-    const path = join(directory, 'about');
-    if (existsSync(path)) unlinkSync(path);
-    addon.pin(map, path);
+    repin(addon, map, join(directory, 'about'));
   } finally {
     map.close();
   }

@@ -91,8 +91,14 @@ export class BundleStore {
     if (bytes === null) return { store: new BundleStore(files, folder, emptyRecord), damage: null };
     const read = readRecord(bytes);
     if (typeof read !== 'string') return { store: new BundleStore(files, folder, read), damage: null };
-    files.writeAtomic(`${folder}/record.damaged`, bytes);
-    return { store: new BundleStore(files, folder, emptyRecord), damage: `${path}: ${read}` };
+    let damage = `${path}: ${read}`;
+    try {
+      files.writeAtomic(`${folder}/record.damaged`, bytes);
+    } catch (error) {
+      // For people to look at; a full disk must not keep the device from starting.
+      damage += ` (and could not be set aside: ${error instanceof Error ? error.message : String(error)})`;
+    }
+    return { store: new BundleStore(files, folder, emptyRecord), damage };
   }
 
   get record(): StoreRecord {
@@ -175,7 +181,11 @@ export class BundleStore {
     end: { readonly result: 'returned'; readonly reason: ReturnReason } | { readonly result: 'superseded' },
   ): void {
     const { serial, digest } = assignment;
-    this.#write({ ...this.#record, trial: null, last: { serial, digest, ...end } });
+    const { confirmed, previous } = this.#record;
+    // Confirmed once, tried again and returned: what cut the device off is not enforced at the next start.
+    const isUndone = end.result === 'returned' && confirmed?.serial === serial;
+    const held = isUndone ? { confirmed: previous, previous: null } : {};
+    this.#write({ ...this.#record, ...held, trial: null, last: { serial, digest, ...end } });
     this.#prune();
   }
 
@@ -184,6 +194,12 @@ export class BundleStore {
     const { serial, digest } = assignment;
     const { code, detail } = refusal;
     this.#write({ ...this.#record, last: { serial, digest, result: 'refused', refusal: { code, detail } } });
+    this.#prune();
+  }
+
+  /** Its files are damaged: the one before it is what we have, and this one is taken again when it is offered. */
+  forgetConfirmed(): void {
+    this.#write({ ...this.#record, confirmed: this.#record.previous, previous: null });
     this.#prune();
   }
 

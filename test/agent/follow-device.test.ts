@@ -34,6 +34,7 @@ function setUp() {
     },
   } as unknown as Kernel;
   const applier = {
+    enforceAgain: async () => null,
     state: () =>
       ({
         documents: [hardening],
@@ -115,14 +116,24 @@ t.test('a driver that refuses is tried again', async (t) => {
 });
 
 t.test('interfaces are wanted by name or glob', async (t) => {
-  const all = ['eth0', 'eth1', 'wwan0', 'br-lan'].map((name, n) => ({ name, index: n + 1 }));
+  const all = ['eth0', 'eth1', 'wwan0', 'br-lan'].map((name, n) => ({ name, index: n + 1, hardwareType: 1 }));
   const names = (patterns: readonly string[]) => wantedInterfaces(all, patterns).map((one) => one.name);
   t.strictSame(names(['eth0', 'wwan*']), ['eth0', 'wwan0']);
   t.strictSame(names(['eth?']), ['eth0', 'eth1']);
   t.strictSame(names([]), []);
   t.strictSame(
-    wantedInterfaces([{ name: 'gone', index: 0 }], ['*']),
+    wantedInterfaces([{ name: 'gone', index: 0, hardwareType: 1 }], ['*']),
     [],
     'one that went while we looked is not',
+  );
+  // ARPHRD_LOOPBACK and _ETHER have an Ethernet header; _PPP, _NONE (tun, WireGuard) and _RAWIP (wwan) have none.
+  const kinds = [772, 1, 512, 0xfffe, 519].map((hardwareType, n) => ({
+    name: `if${n}`,
+    index: n + 1,
+    hardwareType,
+  }));
+  t.strictSame(
+    wantedInterfaces(kinds, ['*']).map((one) => one.hardwareType),
+    [772, 1],
   );
 });
