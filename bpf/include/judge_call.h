@@ -233,7 +233,11 @@ static __always_inline int judge_call4(struct bpf_sock_addr *ctx, husk_u8 hook, 
         .ip_proto = ctx->protocol,
         .hook = hook,
     };
-    address_from_ipv4(&call.addr, ctx->user_ip4);
+    husk_u32 ip = ctx->user_ip4;
+    /* Linux takes "any" as a destination for this host. */
+    if (number == HUSK_CALL_CONNECT && !ip)
+        ip = bpf_htonl(0x7f000001);
+    address_from_ipv4(&call.addr, ip);
     return judge_call(&call);
 }
 
@@ -253,6 +257,8 @@ static __always_inline int judge_call6(struct bpf_sock_addr *ctx, husk_u8 hook, 
     call.addr.words[2] = ctx->user_ip6[2];
     call.addr.words[3] = ctx->user_ip6[3];
     bool is_mapped = call.addr.halves[0] == 0 && call.addr.words[2] == bpf_htonl(0x0000ffff);
+    if (number == HUSK_CALL_CONNECT && call.addr.halves[0] == 0 && call.addr.words[3] == 0)
+        call.addr.words[3] = is_mapped ? bpf_htonl(0x7f000001) : call.addr.words[2] ? 0 : bpf_htonl(1);
     call.family = is_mapped ? HUSK_FAMILY_IPV4 : HUSK_FAMILY_IPV6;
     return judge_call(&call);
 }
