@@ -5,7 +5,7 @@ import { RefusalError } from '../contract/refusal.ts';
 import { type Checking, checkAddressSetName, checkEntries, checkPorts } from './checking.ts';
 import type { Path } from './faults.ts';
 import { callNames, effectiveMode, raisesMode } from './ids.ts';
-import { isEmpty } from './ranges.ts';
+import { type AddressRanges, anyAddresses, covers, isEmpty } from './ranges.ts';
 import { type CallReach, callCovers, callReach, effective } from './reach.ts';
 import { isList, type ResolvedSet } from './sets.ts';
 
@@ -25,12 +25,18 @@ export function checkHardeningPolicy(document: HardeningPolicy, checking: Checki
     if (set === 'unreadable') return;
     if (set !== null && isEmpty(effective(set))) {
       checking.fault([...at, 'id'], `rule "${rule.id}" can never match: no call has such an address`);
+    } else if (rule.connect !== undefined && set !== null && isAnyAlone(effective(set))) {
+      const message = 'Linux takes 0.0.0.0 and :: as a destination for this host, 127.0.0.1 and ::1';
+      checking.fault([...at, 'id'], `rule "${rule.id}" can never match: ${message}`);
     } else {
       reachings.push({ reaching: { rule, reach: callReach(rule, set) }, at });
     }
   });
   checkOrder(document, reachings, checking);
 }
+
+const isAnyAlone = ({ ipv4, ipv6 }: AddressRanges) =>
+  covers(anyAddresses.ipv4, ipv4) && covers(anyAddresses.ipv6, ipv6);
 
 /** Denials are looked at before allowances, both in the order they are written in. */
 function checkOrder(

@@ -29,7 +29,7 @@ import type { CanaryOperation, Judgement } from './judgement.ts';
 import { flagBits, protocolNumber, socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import { etherTypes, type Packet, parsePacket } from './packet.ts';
 import { type PortRange, portRanges, portsHold } from './ports.ts';
-import { holds } from './ranges.ts';
+import { anyAddresses, holds } from './ranges.ts';
 import { type ResolvedSet, SetResolver } from './sets.ts';
 
 export interface PacketAt {
@@ -222,7 +222,7 @@ const unreadable = (_index: number | null, message: string) => {
   throw new RangeError(`a port ${message}`);
 };
 
-/** A call as the kernel sees it: protocol settled, mapped addresses as IPv4. */
+/** A call as the kernel sees it: protocol settled, mapped addresses as IPv4, no destination left to the kernel. */
 interface Call {
   readonly name: CallName;
   readonly protocol: number;
@@ -243,6 +243,7 @@ function readCall(call: CanaryOperation): Call {
     return { name: 'socket', protocol, address, isIpv4: false, port: 0, socketFamily, socketType };
   }
   bytesToWords(call.address, address, 0);
+  if (call.call !== 'bind') settleDestination(address);
   return {
     name: call.call === 'bind' ? 'bind' : 'connect',
     protocol,
@@ -259,6 +260,12 @@ function settledProtocol(type: number, protocol: number): number {
   if (protocol === protocolMptcp) return 6;
   if (protocol !== 0) return protocol;
   return type === socketTypeNumbers.stream ? 6 : type === socketTypeNumbers.dgram ? 17 : 0;
+}
+
+/** Linux takes "any" as a destination for this host. */
+function settleDestination(address: Uint32Array): void {
+  if (holds(anyAddresses.ipv4, address, 0)) address[3] = 0x7f000001;
+  else if (holds(anyAddresses.ipv6, address, 0)) address[3] = 1;
 }
 
 const isBelow = (cgroup: string, subject: string) => cgroup === subject || cgroup.startsWith(`${subject}/`);

@@ -18,6 +18,11 @@ export const noRanges: Ranges = new Uint32Array(0);
 export const allIpv4: Ranges = Uint32Array.of(0, 0, 0xffff, 0, 0, 0, 0xffff, 0xffffffff);
 export const allIpv6: Ranges = Uint32Array.of(0, 0, 0, 0, ~0, ~0, ~0, ~0);
 export const allAddresses: AddressRanges = { ipv4: allIpv4, ipv6: allIpv6 };
+/** 0.0.0.0 and `::`, which no call has as its destination: Linux takes them for this host, and so do the hooks. */
+export const anyAddresses: AddressRanges = {
+  ipv4: Uint32Array.of(0, 0, 0xffff, 0, 0, 0, 0xffff, 0),
+  ipv6: new Uint32Array(rangeWords),
+};
 
 export const rangeCount = (ranges: Ranges) => ranges.length / rangeWords;
 export const rangesOf = (set: AddressRanges, family: Family) => (family === 4 ? set.ipv4 : set.ipv6);

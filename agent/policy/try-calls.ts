@@ -7,7 +7,7 @@ import { type CallName, callDefaultId, callNames, effectiveMode, ruleId } from '
 import type { CallTry, CanaryOperation, Judgement } from './judgement.ts';
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import { allPorts, type PortRange } from './ports.ts';
-import { allAddresses } from './ranges.ts';
+import { allAddresses, anyAddresses } from './ranges.ts';
 import { type CallReach, callReach } from './reach.ts';
 import { addressSamples, combinations, portSamples } from './sample.ts';
 import { SetResolver } from './sets.ts';
@@ -179,7 +179,7 @@ function* addressCalls(
   for (const { family, ranges, preferred } of families) {
     const addresses = addressSamples(
       reach.to[ranges],
-      alike.map((one) => one.to[ranges]),
+      [...alike.map((one) => one.to[ranges]), ...(name === 'bind' ? [] : [anyAddresses[ranges]])],
       preferred,
     );
     const sizes = [addresses.length, portsTried.length, transportsTried.length];

@@ -164,6 +164,11 @@ function askedBy(image: TableImage, call: CanaryOperation): Asked {
   if (call.address.length === 4) bytes.set([0xff, 0xff, ...call.address], 10);
   else bytes.set(call.address);
   const isIpv4 = bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
+  // As hooks do it: "any" as a destination is this host.
+  if (call.call !== 'bind' && bytes.every((byte, at) => byte === 0 || (isIpv4 && at < 12))) {
+    if (isIpv4) bytes[12] = 127;
+    bytes[15] = 1;
+  }
   const kind = isIpv4 ? HuskTable.CALL_SET4 : HuskTable.CALL_SET6;
   return {
     bit: call.call === 'bind' ? HUSK_CALL_BIND : HUSK_CALL_CONNECT,
