@@ -3,6 +3,7 @@
 //   devices, services  ─mutual TLS─▶ 8883 ─┐
 //                                          ├─ guard ─ aedes ─ rules
 //   boxes that enroll  ─TLS────────▶ 8884 ─┘
+//                       └─ few places for each network, for a while
 //
 // It speaks MQTT 3.1.1 (version 5 is answered with code 1, and clients fall back). It keeps nothing on disk
 // and no sessions: retained state is published again by its owners when it starts, and what a device missed
@@ -10,13 +11,14 @@
 // that an enrolling client cannot take over a device's connection by using its name.
 
 import { randomUUID } from 'node:crypto';
-import type { Server as NetServer } from 'node:net';
+import { createServer as createNetServer, type Server as NetServer } from 'node:net';
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { Aedes, type Client, type ConnectPacket } from 'aedes';
 import type { Logger } from 'pino';
 import { enrollmentBytesMax, payloadBytesMax } from '../../agent/contract/limits.ts';
-import { Allowance } from '../allowance.ts';
+import { Allowance, type Rate } from '../allowance.ts';
 import { GuardedStream, type GuardLimits } from './guard.ts';
+import { Places } from './places.ts';
 import {
   type Connecting,
   denyConnect,
@@ -49,6 +51,12 @@ export interface BrokerOptions {
 export interface BrokerLimits {
   readonly deviceConnectionsMax: number;
   readonly enrollConnectionsMax: number;
+  /** Of one network, so that a stranger cannot hold the places of all boxes. */
+  readonly enrollPerNetworkMax: number;
+  /** From accept to end. A box is done within seconds, and gives up by itself after 80. */
+  readonly enrollMsMax: number;
+  /** Messages of one enrolling connection: a box sends two. */
+  readonly enrollMessages: Rate;
   readonly handshakeMsMax: number;
   readonly connectMsMax: number;
   readonly packetMsMax: number;
@@ -61,6 +69,9 @@ export interface BrokerLimits {
 export const brokerLimits: BrokerLimits = {
   deviceConnectionsMax: 25_000,
   enrollConnectionsMax: 500,
+  enrollPerNetworkMax: 32,
+  enrollMsMax: 120_000,
+  enrollMessages: { burst: 10, perSecond: 1 },
   handshakeMsMax: 10_000,
   connectMsMax: 10_000,
   packetMsMax: 30_000,
@@ -90,6 +101,8 @@ interface Link {
   readonly address: string;
   party: Party | null;
   denial: string | null;
+  /** Messages it may send; null: as many as it likes. */
+  readonly messages: Allowance | null;
 }
 
 export class EmbeddedBroker {
@@ -140,12 +153,17 @@ export class EmbeddedBroker {
       },
       this.#limits.deviceConnectionsMax,
       subjectOf,
+      null,
     );
+    const { enrollPerNetworkMax, enrollMsMax } = this.#limits;
     this.#enrolling = this.#server(
       tls,
       { packetBytesMax: enrollmentBytesMax + overheadBytes, backlogBytesMax: enrollBacklogBytes },
       this.#limits.enrollConnectionsMax,
       () => 'enrolling',
+      new Places({ perNetworkMax: enrollPerNetworkMax, msMax: enrollMsMax }, () =>
+        this.#count('enrolling for too long'),
+      ),
     );
   }
 
@@ -201,32 +219,48 @@ export class EmbeddedBroker {
     guard: Pick<GuardLimits, 'packetBytesMax' | 'backlogBytesMax'>,
     connectionsMax: number,
     subject: (socket: TLSSocket) => Link['subject'],
+    places: Places | null,
   ): NetServer {
     const limits = { ...guard, connectBytesMax, packetMsMax: this.#limits.packetMsMax };
-    const server = createServer(tls, (socket) => {
+    const secured = createServer(tls, (socket) => {
       socket.setNoDelay(true);
       socket.setKeepAlive(true, 60_000);
       const stream = new GuardedStream(socket, limits);
+      const whose = subject(socket);
       this.#links.set(stream, {
-        subject: subject(socket),
+        subject: whose,
         address: socket.remoteAddress ?? '?',
         party: null,
         denial: null,
+        messages: whose === 'enrolling' ? this.#enrollMessages() : null,
       });
       this.#streams.add(stream);
       stream.once('close', () => this.#streams.delete(stream));
       this.#aedes.handle(stream);
     });
-    server.maxConnections = connectionsMax;
-    server.on('drop', () => this.#count('too many connections'));
-    server.on('tlsClientError', (error, socket) => {
+    secured.on('tlsClientError', (error, socket) => {
       this.#count('tls refused');
       this.#options.log.debug(
         { address: socket.remoteAddress, reason: error.message },
         'TLS handshake failed',
       );
     });
+    // Before TLS: a handshake that is never made takes a place too, and one that is refused costs nothing here.
+    const server = createNetServer((socket) => {
+      if (places === null || places.take(socket)) {
+        secured.emit('connection', socket);
+        return;
+      }
+      this.#count('too many connections of one network');
+      socket.destroy();
+    });
+    server.maxConnections = connectionsMax;
+    server.on('drop', () => this.#count('too many connections'));
     return server;
+  }
+
+  #enrollMessages(): Allowance {
+    return new Allowance({ rate: this.#limits.enrollMessages, keysMax: 1, now: Date.now });
   }
 
   /** Who connects. A denial is kept for `authenticate`, which can answer with a code. */
@@ -294,7 +328,9 @@ export class EmbeddedBroker {
   ): Error | null {
     if (client === null) return new Error('nobody publishes here');
     const link = this.#link(client);
-    const denial = link.party === null ? 'nobody we know' : denyPublish(link.party, packet);
+    let denial = link.party === null ? 'nobody we know' : denyPublish(link.party, packet);
+    // Here and not at the controller, which has one ear for all of them.
+    if (denial === null && link.messages?.take('all') === false) denial = 'too many messages';
     if (denial === null) return null;
     this.#denied(link, 'publish', denial, packet.topic);
     return new Error(`publish refused: ${denial}`);

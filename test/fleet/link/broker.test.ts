@@ -1,12 +1,14 @@
 // Goal: the embedded broker holds to the rules, whatever a client does with its bytes.
 // Method: the manners every broker must have, then what only this one does: retained topics, wills, client
-// ids of their own for enrolling boxes, limits before the parser, admission, an end of it all.
+// ids of their own for enrolling boxes, limits before the parser, admission, places and rate of boxes that enroll.
 
 import { once } from 'node:events';
+import { createConnection } from 'node:net';
 import { connect } from 'node:tls';
+import type { IClientOptions } from 'mqtt';
 import { pino } from 'pino';
-import t from 'tap';
-import { EmbeddedBroker } from '../../../fleet/link/broker.ts';
+import t, { type Test } from 'tap';
+import { type BrokerLimits, EmbeddedBroker } from '../../../fleet/link/broker.ts';
 import { closed, connectOnce, eventually } from '../simulated-device.ts';
 import { testAuthority } from '../test-authority.ts';
 import { me, other, participant, testManners } from './broker-manners.ts';
@@ -169,6 +171,89 @@ t.test('connections are bounded', async (t) => {
   t.ok(connected.length <= 20 && connected.length >= 10, `${connected.length} connected`);
   t.ok((broker.status().counts['too many connections'] ?? 0) > before, 'and it is counted');
   for (const one of connected) one.value.end(true);
+});
+
+/** A broker of its own, with a box as anybody could be one. */
+async function enrollmentListener(t: Test, limits: Partial<BrokerLimits>) {
+  const broker = await EmbeddedBroker.start({
+    ...{ tenant: 'acme', listen: '127.0.0.1', port: 0, enrollPort: 0, admits: () => true, limits },
+    ...{ certificate: authority.server.certificate, key: authority.server.key, authority: ca },
+    log: pino({ level: 'silent' }),
+  });
+  t.teardown(() => broker.close());
+  const box = async (clientId: string, more: IClientOptions = {}) => {
+    const options = { ...tls, ca, port: broker.enrollPort, username: 'tok', clientId, ...more };
+    const client = await connectOnce(options);
+    t.teardown(() => client.end(true));
+    return client;
+  };
+  const count = (what: string) => broker.status().counts[what] ?? 0;
+  return { broker, box, count };
+}
+
+t.test('one network cannot hold all places of boxes that enroll', async (t) => {
+  const { broker, box, count } = await enrollmentListener(t, {});
+  const boxes = await Promise.all(Array.from({ length: 32 }, (_, index) => box(`box-${index}`)));
+  t.equal(count('too many connections of one network'), 0);
+  await t.rejects(box('box-32'), 'one more');
+  t.equal(count('too many connections of one network'), 1);
+  t.ok(
+    boxes.every((one) => one.connected),
+    'those that were there stay',
+  );
+  const elsewhere = await box('elsewhere', { localAddress: '127.0.0.2' } as IClientOptions);
+  t.ok(elsewhere.connected, 'another network has its own');
+  const [first] = boxes;
+  first?.end(true);
+  await eventually(() => broker.status().connections === 32, 'its place to come free');
+  t.ok((await box('box-33')).connected);
+  await t.rejects(box('box-34'), 'and it was one place');
+});
+
+t.test('a handshake that is never made takes a place, for its time', async (t) => {
+  const { broker, box, count } = await enrollmentListener(t, { enrollPerNetworkMax: 2, enrollMsMax: 400 });
+  const silent = [1, 2].map(() => createConnection({ port: broker.enrollPort, host: '127.0.0.1' }));
+  const ended = silent.map((socket) => once(socket.resume(), 'close'));
+  await Promise.all(silent.map((socket) => once(socket, 'connect')));
+  await t.rejects(box('box'), 'both places are held');
+  await Promise.all(ended);
+  t.equal(count('enrolling for too long'), 2);
+  t.ok((await box('box')).connected, 'and come free again');
+});
+
+t.test('whoever enrolls for too long is ended, whatever it says meanwhile', async (t) => {
+  const { box, count } = await enrollmentListener(t, { enrollMsMax: 500 });
+  const start = Date.now();
+  const client = await box('box', { keepalive: 0 });
+  const pings = setInterval(() => client.sendPing(), 50);
+  t.teardown(() => clearInterval(pings));
+  await closed(client);
+  const took = Date.now() - start;
+  t.ok(took >= 400 && took < 5000, `after ${took} ms`);
+  t.equal(count('enrolling for too long'), 1);
+});
+
+t.test('an enrolling connection that floods is ended, and others do not notice', async (t) => {
+  const { broker, box, count } = await enrollmentListener(t, {});
+  const up = (client: string) => `husk/acme/c/tok/${client}/up`;
+  const fleet = await participant(
+    t,
+    { ca, port: broker.devicePort, ...authority.client('controller', 'controller'), clientId: 'c' },
+    ['husk/acme/c/+/+/up'],
+  );
+  const flooding = await box('flooding');
+  const end = closed(flooding);
+  for (let index = 0; index < 500; index += 1) flooding.publish(up('flooding'), 'x', { qos: 0 });
+  const honest = await box('honest');
+  await honest.publishAsync(up('honest'), 'hello', { qos: 1 });
+  await honest.publishAsync(up('honest'), 'request', { qos: 1 });
+  await end;
+  await eventually(() => fleet.heard.includes(`${up('honest')} request`), 'what the honest box said');
+  t.ok(fleet.heard.includes(`${up('honest')} hello`));
+  const heard = fleet.heard.filter((line) => line.startsWith(up('flooding'))).length;
+  t.ok(heard >= 10 && heard < 20, `${heard} of 500 arrive`);
+  t.equal(count('publish refused'), 1);
+  t.ok(honest.connected);
 });
 
 t.test('a port that is taken is said, and the other is let go', async (t) => {
