@@ -57,6 +57,11 @@ export class Enrollment {
     return this.#pending.size;
   }
 
+  /** Whether there is such a token. Costs one look into the database. */
+  knows(claim: string): boolean {
+    return this.#parts.store.tokens.find(claim) !== null;
+  }
+
   /** What to answer on the client's own branch; null where not even a refusal is due. */
   answer(claim: string, client: string, bytes: Uint8Array): EnrollmentDown | null {
     if (!namePattern.test(claim) || !namePattern.test(client)) return null;

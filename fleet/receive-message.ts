@@ -11,7 +11,7 @@ import type { Logger } from 'pino';
 import { type Envelope, envelopeKinds } from '../agent/contract/envelope.ts';
 import type { EventBatch } from '../agent/contract/event.ts';
 import type { Reported } from '../agent/contract/state.ts';
-import { deviceTopics, enrollmentTopics, parseDeviceTopic } from '../agent/contract/topics.ts';
+import { deviceTopics, enrollmentTopics, namePattern, parseDeviceTopic } from '../agent/contract/topics.ts';
 import { Allowance } from './allowance.ts';
 import type { Questions } from './ask-device.ts';
 import type { Clock } from './clock.ts';
@@ -45,8 +45,10 @@ type DevicePlace = NonNullable<ReturnType<typeof parseDeviceTopic>>;
 
 /** Asks of one device for a signature: a trial needs one, and a few more where answers are lost. */
 const confirmations = { burst: 10, perSecond: 1 };
-/** Enrollment messages over all claims: a proof costs little, a certificate two milliseconds. */
+/** Enrollment messages of all tokens that there are: a proof costs little, a certificate two milliseconds. */
 const enrollments = { burst: 200, perSecond: 50 };
+/** Of one client: it sends two, and again where an answer was lost. */
+const clientEnrollments = { burst: 10, perSecond: 1 };
 /** Log lines about one sender. */
 const complaints = { burst: 3, perSecond: 1 / 60 };
 
@@ -54,6 +56,7 @@ export class Inbox {
   readonly #parts: InboxParts;
   readonly #confirmations: Allowance;
   readonly #enrollments: Allowance;
+  readonly #clientEnrollments: Allowance;
   readonly #complaints: Allowance;
   readonly #counts = new Map<string, number>();
 
@@ -61,7 +64,8 @@ export class Inbox {
     this.#parts = parts;
     const now = () => parts.clock.now();
     this.#confirmations = new Allowance({ rate: confirmations, keysMax: 50_000, now });
-    this.#enrollments = new Allowance({ rate: enrollments, keysMax: 1, now });
+    this.#enrollments = new Allowance({ rate: enrollments, keysMax: 2, now });
+    this.#clientEnrollments = new Allowance({ rate: clientEnrollments, keysMax: 4096, now });
     this.#complaints = new Allowance({ rate: complaints, keysMax: 4096, now });
   }
 
@@ -204,7 +208,9 @@ export class Inbox {
     const [root, inTenant, c, claim, client, up, ...more] = topic.split('/');
     const isUp = root === 'husk' && inTenant === tenant && c === 'c' && up === 'up' && more.length === 0;
     if (!isUp || claim === undefined || client === undefined) return;
-    if (!this.#enrollments.take('all')) {
+    // Bounds what is kept by these names as well.
+    if (!namePattern.test(claim) || !namePattern.test(client)) return;
+    if (!this.#mayEnroll(claim, client)) {
       this.#count('enrollment messages over the rate');
       return;
     }
@@ -215,6 +221,15 @@ export class Inbox {
     if (answer.step === 'refused')
       this.#complain('enrollment refused', claim, `${answer.refusal.code}: ${answer.refusal.detail}`);
     this.#answer(enrollmentTopics(tenant, claim, client).down, answer);
+  }
+
+  /**
+   * Whoever names a token that is not there shares with all others who do, and takes nothing of those who have
+   * one: client ids cost nothing, so that a rate of each alone would hold nobody.
+   */
+  #mayEnroll(claim: string, client: string): boolean {
+    if (!this.#clientEnrollments.take(`${claim}/${client}`)) return false;
+    return this.#enrollments.take(this.#parts.enrollment.knows(claim) ? 'known' : 'unknown');
   }
 
   #answer(topic: string, message: unknown): void {

@@ -122,7 +122,7 @@ t.test('signatures cannot be had without end', async (t) => {
   t.equal(published.length, 11);
 });
 
-t.test('enrollment messages of all claims together have a rate', async (t) => {
+t.test('enrollment messages of all unknown claims together have a rate', async (t) => {
   const { inbox, published } = scene();
   const hello = Buffer.from(JSON.stringify({ v: 1, step: 'hello', deviceNonce: '0'.repeat(64) }));
   for (let index = 0; index < 300; index += 1) inbox.receive(`husk/acme/c/tok-${index}/box/up`, hello);
@@ -136,6 +136,38 @@ t.test('enrollment messages of all claims together have a rate', async (t) => {
   inbox.receive('husk/other/c/tok/box/up', hello);
   inbox.receive('husk/acme/c/tok/box/dn', hello);
   t.equal(published.length, 200);
+});
+
+t.test('claims that there are not take nothing of those that there are', async (t) => {
+  const { inbox, published, store, clock } = scene();
+  store.tokens.add({
+    ...{ id: 'real', secret: new Uint8Array(32), uses: 9, createdAt: 1, expiresAt: clock.now() + 60_000 },
+  });
+  const hello = Buffer.from(JSON.stringify({ v: 1, step: 'hello', deviceNonce: '0'.repeat(64) }));
+  for (let index = 0; index < 5000; index += 1)
+    inbox.receive(`husk/acme/c/tok-${index}/box/up`, Buffer.from('x'));
+  t.equal(inbox.counts()['enrollment messages over the rate'], 4800, 'the flood is over its rate');
+  inbox.receive('husk/acme/c/real/box/up', hello);
+  t.match(published.at(-1), { topic: 'husk/acme/c/real/box/dn', message: { step: 'challenge' } });
+});
+
+t.test('one client of a real token cannot use up what all have', async (t) => {
+  const { inbox, published, store, clock } = scene();
+  store.tokens.add({
+    ...{ id: 'real', secret: new Uint8Array(32), uses: 9, createdAt: 1, expiresAt: clock.now() + 60_000 },
+  });
+  const hello = Buffer.from(JSON.stringify({ v: 1, step: 'hello', deviceNonce: '0'.repeat(64) }));
+  for (let index = 0; index < 1000; index += 1) inbox.receive('husk/acme/c/real/flood/up', hello);
+  t.equal(published.length, 10);
+  inbox.receive('husk/acme/c/real/box/up', hello);
+  t.match(published.at(-1), { topic: 'husk/acme/c/real/box/dn', message: { step: 'challenge' } });
+  clock.advance(1000);
+  inbox.receive('husk/acme/c/real/flood/up', hello);
+  t.equal(published.length, 12, 'it may go on, slowly');
+  const before = published.length;
+  inbox.receive(`husk/acme/c/real/${'x'.repeat(64)}/up`, hello);
+  inbox.receive(`husk/acme/c/${'x'.repeat(100_000)}/box/up`, hello);
+  t.equal(published.length, before, 'what is no name is not kept for anything');
 });
 
 t.test('a database that fails ends nothing and acknowledges nothing', async (t) => {
