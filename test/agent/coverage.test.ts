@@ -86,3 +86,31 @@ t.test('what was lowered already keeps its reason', async (t) => {
   const monitor: RuleState = { id: 'p/a', state: 'monitor' };
   t.strictSame(lowerUncovered([monitor], { ...whole, hooks: [] }), [monitor]);
 });
+
+t.test('a denial of connect is degraded, a denial of bind is not', async (t) => {
+  const hardening: PolicyDocument = {
+    apiVersion: 'husk/v1',
+    kind: 'HardeningPolicy',
+    metadata: { name: 'h' },
+    spec: {
+      mode: 'enforce',
+      subject: { cgroup: 'd' },
+      default: { connect: 'deny' },
+      rules: [
+        { id: 'out', connect: {}, action: 'deny' },
+        { id: 'home', connect: { to: ['127.0.0.0/8'] }, action: 'allow' },
+        { id: 'ears', bind: {}, action: 'deny' },
+      ],
+    },
+  };
+  const names = ['h/out', 'h/home', 'h/ears', 'h/default-connect'];
+  const states = lowerUncovered(
+    names.map((id) => ({ id, state: 'enforced' })),
+    { ...whole, documents: [hardening], compiled: names.map((id) => ({ id, at: 'call' })) },
+  );
+  t.strictSame(
+    states.map((one) => one.state),
+    ['degraded', 'enforced', 'enforced', 'degraded'],
+  );
+  t.match(states[0]?.why, /raw.*UDP-Lite.*source routing/);
+});

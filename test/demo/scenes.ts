@@ -107,9 +107,14 @@ export async function publishPolicy(stage: Stage): Promise<void> {
   account.say(`proven: ${result.proven}`);
   for (const hook of result.hooks) account.say(`hook: ${hook}`);
   const enforced = result.rules.filter((rule) => rule.state === 'enforced').map((rule) => rule.id);
-  for (const id of ['branch/listed', 'branch/private', 'branch/telnet', 'stubd/no-call-home']) {
+  for (const id of ['branch/listed', 'branch/private', 'branch/telnet']) {
     account.claim(enforced.includes(id), `${id} is reported as enforced`);
   }
+  const callHome = result.rules.find((rule) => rule.id === 'stubd/no-call-home');
+  account.claim(
+    callHome?.state === 'degraded',
+    `stubd/no-call-home is reported with what this kernel's hooks leave open: ${callHome?.why}`,
+  );
   account.note('kernelBytes', result.kernelBytes);
   account.say(
     `${number(stage.listed.length)} addresses; kernel memory of both generations ${mebibytes(result.kernelBytes)}`,
