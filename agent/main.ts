@@ -2,8 +2,8 @@
 //
 // The order of a start is a promise: what was confirmed is enforced before anything is connected.
 //
-//   configuration ─▶ log ─▶ lock ─▶ spool ─▶ kernel adopted or loaded ─▶ last confirmed bundle in force
-//     ─▶ hooks attached ─▶ events ─▶ enrolled ─▶ session ─▶ flows
+//   configuration ─▶ log ─▶ lock ─▶ spool ─▶ kernel adopted or loaded ─▶ hooks attached
+//     ─▶ last confirmed bundle in force ─▶ events ─▶ enrolled ─▶ session ─▶ flows
 //
 // SIGTERM stops the flows in the reverse order, says goodbye, and leaves enforcement in place.
 
@@ -116,7 +116,10 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   });
   kernel.setPacketEventsPerSecond(config.events.packetPerSecond);
   const { store, damage } = BundleStore.open(files, storeFolder(config));
-  if (damage !== null) log.error({ damage }, 'the record of bundles was damaged and is set aside');
+  if (damage !== null) {
+    log.error({ damage }, 'the record of bundles was damaged and is set aside');
+    audit('bundle.record-damaged', { damage });
+  }
 
   const who = { tenant: '', device: '' };
   let trusted: Trusted | null = null;

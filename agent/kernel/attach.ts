@@ -95,7 +95,8 @@ function interfaceLinks(
   const tc = program(set, 'husk_tc_egress');
   const links: WantedLink[] = [
     {
-      name: `xdp_ingress-${pinName(at.name)}`,
+      // The kernel does not tell a link's mode: it stands in the name, so that another mode is another link.
+      name: `xdp_ingress-${wanted.xdpMode}-${pinName(at.name)}`,
       description: `xdp_ingress ${at.name} ${wanted.xdpMode}`,
       program: xdp,
       isRight,

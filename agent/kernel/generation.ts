@@ -86,8 +86,8 @@ export class Slots {
     const digests: Uint8Array[] = [];
     const shared: number[] = [];
     const made: MapHandle[] = [];
+    const placements: Promise<void>[] = [];
     try {
-      const placements: Promise<void>[] = [];
       for (const table of source.image.tables) {
         const digest = digestTable(table);
         digests[table.kind] = digest;
@@ -106,6 +106,8 @@ export class Slots {
       const record = await this.#placeRecord(slot, source, digests);
       return { ...record, slot, shared };
     } catch (error) {
+      // None may land later, in what the next load puts here.
+      await Promise.allSettled(placements);
       if (error instanceof RefusalError) throw error;
       throw new RefusalError('kernel.load', message(error), { cause: error });
     } finally {

@@ -82,13 +82,15 @@ export class BundleStore {
 
   /**
    * Opens a folder, made if missing. A record that cannot be read is set aside under another name and the
-   * store starts empty: `damage` says so. The device then enforces the baseline until it hears from the fleet.
+   * store starts with no bundle and the floor that its files show: `damage` says so. The device then enforces
+   * the baseline until it hears from the fleet.
    */
   static open(files: Files, folder: string): { readonly store: BundleStore; readonly damage: string | null } {
     files.makeFolder(folder);
     const path = `${folder}/record.json`;
     const bytes = files.readBounded(path, recordBytesMax);
-    if (bytes === null) return { store: new BundleStore(files, folder, emptyRecord), damage: null };
+    const without = { ...emptyRecord, highest: floorOfFiles(files.list(folder)) };
+    if (bytes === null) return { store: new BundleStore(files, folder, without), damage: null };
     const read = readRecord(bytes);
     if (typeof read !== 'string') return { store: new BundleStore(files, folder, read), damage: null };
     let damage = `${path}: ${read}`;
@@ -98,7 +100,7 @@ export class BundleStore {
       // For people to look at; a full disk must not keep the device from starting.
       damage += ` (and could not be set aside: ${error instanceof Error ? error.message : String(error)})`;
     }
-    return { store: new BundleStore(files, folder, emptyRecord), damage };
+    return { store: new BundleStore(files, folder, without), damage };
   }
 
   get record(): StoreRecord {
@@ -254,6 +256,19 @@ export class BundleStore {
       });
     }
   }
+}
+
+/**
+ * What the names of assignments beside a lost record still prove: such a serial was accepted once, so nothing
+ * lower is; the serial itself may come again, to be tried anew.
+ */
+function floorOfFiles(names: readonly string[]): InForce | null {
+  const serials = names.flatMap((name) => {
+    const [, digits] = /^([1-9][0-9]{0,15})\.assignment$/.exec(name) ?? [];
+    return digits === undefined ? [] : [Number(digits)];
+  });
+  const serial = Math.max(0, ...serials) - 1;
+  return serial < 1 ? null : { serial, digest: '0'.repeat(64) };
 }
 
 /** The record, or what is wrong with it. */

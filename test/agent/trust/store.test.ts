@@ -146,6 +146,40 @@ t.test('a damaged record is set aside, said, and never half believed', async (t)
   }
 });
 
+t.test('a lost record does not lower the floor below what the files beside it show', async (t) => {
+  const { folder, reopen } = setUp(t);
+  const nine = { serial: 9, digest: digestOf('9') };
+  confirmIn(reopen(), nine);
+  for (const lose of [
+    () => writeFileSync(join(folder, 'record.json'), '{"v":1,'),
+    () => rmSync(join(folder, 'record.json'), { force: true }),
+  ]) {
+    lose();
+    refusedWith(t, 'bundle.serial-older', () => reopen().accept(three));
+    t.equal(reopen().accept(nine), true, 'the very one may come again');
+  }
+});
+
+t.test('a bundle confirmed once, tried again and returned is confirmed no more', async (t) => {
+  const { reopen } = setUp(t);
+  confirmIn(reopen(), one);
+  confirmIn(reopen(), two);
+  const store = reopen();
+  store.beginTrial(two, 'boot-2');
+  store.endTrial(two, { result: 'returned', reason: 'no-confirmation' });
+  t.match(reopen().record, { confirmed: one, previous: null, trial: null });
+  refusedWith(t, 'bundle.returned-before', () => reopen().accept(two));
+});
+
+t.test('damaged files of the confirmed bundle do not make it one that was returned', async (t) => {
+  const { reopen } = setUp(t);
+  confirmIn(reopen(), one);
+  confirmIn(reopen(), two);
+  reopen().forgetConfirmed();
+  t.match(reopen().record, { confirmed: one, previous: null });
+  t.equal(reopen().accept(two), true, 'it is taken again when it is offered whole');
+});
+
 t.test('a full disk refuses with bundle.storage and leaves the record as it was', async (t) => {
   const { folder, reopen } = setUp(t);
   confirmIn(reopen(), one);
