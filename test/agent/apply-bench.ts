@@ -21,7 +21,8 @@ import { silentLog } from '../../agent/os/log.ts';
 import { systemRandom } from '../../agent/os/random.ts';
 import { keyId, trustKeys } from '../../agent/trust/keys.ts';
 import { BundleStore } from '../../agent/trust/store.ts';
-import { addon } from '../../native/index.ts';
+import { decodeHuskTry, encodeHuskTry } from '../../bpf/abi/layout.gen.ts';
+import { type Addon, addon } from '../../native/index.ts';
 import { Lab, labMissing } from '../lab/lab.ts';
 
 const objectFolder = resolve(import.meta.dirname, '../../build/bpf');
@@ -149,6 +150,13 @@ export class PlayedLink implements TrialLink {
   }
 }
 
+function deceivedLabel(label: Uint8Array): Uint8Array {
+  const view = new DataView(Uint8Array.from(label).buffer);
+  const told = decodeHuskTry(view, 0);
+  encodeHuskTry(view, 0, { ...told, slot: told.slot ^ 1 });
+  return new Uint8Array(view.buffer);
+}
+
 function untilAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason);
@@ -164,6 +172,8 @@ export class ApplyBench {
   readonly steps: Step[] = [];
   readonly audits: { what: string; detail: Readonly<Record<string, unknown>> }[] = [];
   bootId = 'boot-1';
+  onStep: (step: Step) => void = () => {};
+  #deception: 'prove' | null = null;
   readonly #lab: Lab;
   #bpffs: string;
   #kernel: Kernel | null = null;
@@ -201,7 +211,7 @@ export class ApplyBench {
   async live(): Promise<BundleApplier> {
     const cgroup = this.#lab.cgroup;
     const kernel = await Kernel.open({
-      addon,
+      addon: this.#addon(),
       bpffs: this.#bpffs,
       files: objectFiles(),
       cgroup,
@@ -224,13 +234,33 @@ export class ApplyBench {
       clock: new SystemClock(),
       random: systemRandom,
       log: silentLog,
-      onStep: (step) => this.steps.push(step),
+      onStep: (step) => {
+        this.steps.push(step);
+        this.onStep(step);
+      },
       onChange: () => {},
       audit: (what, detail) => this.audits.push({ what, detail }),
     });
     await this.#applier.start();
     this.#applier.connect(this.link);
     return this.#applier;
+  }
+
+  /** prove: twins judge by the other slot than the one they were told, as a kernel with a broken table would. */
+  deceive(what: 'prove' | null): void {
+    this.#deception = what;
+  }
+
+  /** The real addon, but for a deception. */
+  #addon(): Addon {
+    const update: Addon['update'] = (map, key, value, flags) => {
+      const isLabel = addon.mapInfo(map).name === 'try_label';
+      const told = isLabel && this.#deception === 'prove' ? deceivedLabel(value) : value;
+      addon.update(map, key, told, flags);
+    };
+    return new Proxy(addon, {
+      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name, target)),
+    });
   }
 
   /** As SIGKILL would: nothing is said goodbye to, pins and disk stay as they are. */

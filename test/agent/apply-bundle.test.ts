@@ -6,10 +6,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { steps } from '../../agent/apply-bundle.ts';
+import { returnToPrevious, steps } from '../../agent/apply-bundle.ts';
 import { HuskTable } from '../../bpf/abi/layout.gen.ts';
+import { addon } from '../../native/index.ts';
 import { ApplyBench, benchMissing, policyDropping, Signer } from './apply-bench.ts';
 
+// One file is one process; `node FILE` would give it half a minute.
+t.setTimeout(300_000);
 const skip = benchMissing();
 const options = { skip, timeout: 60_000 };
 
@@ -331,4 +334,116 @@ t.test('counters keep their rule over policies and restarts', options, async (t)
   device.die();
   await device.live();
   t.equal(await indexOf('wan/bad'), index);
+});
+
+t.test('returning by hand never puts in force what was returned or left before', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2')));
+  device.link.reachable = false;
+  t.equal(await device.apply(device.fleet.publish(3, policyDropping('0.0.0.0/0'))), 'returned');
+  t.equal(device.kernel.status().other?.serial, 3, 'it lies in the other slot');
+  t.equal(await device.applier.returnToPrevious(), true);
+  t.equal(device.inForce(), 1, 'made again from the disk');
+  t.match(device.store.record, { confirmed: { serial: 1 }, previous: null });
+  t.equal(await device.applier.returnToPrevious(), true);
+  t.equal(device.inForce(), 0, 'then the baseline');
+  t.equal(await device.applier.returnToPrevious(), false, 'and there is nothing before that');
+  t.equal(device.inForce(), 0);
+});
+
+t.test('nor does it without an agent', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2')));
+  t.equal(
+    returnToPrevious(device.kernel, device.store),
+    true,
+    'the other slot holds what was confirmed before',
+  );
+  t.equal(device.inForce(), 1);
+  t.match(device.store.record, { confirmed: { serial: 1 }, last: { serial: 2, result: 'returned' } });
+  t.equal(returnToPrevious(device.kernel, device.store), false, 'now it holds what was just left');
+  t.equal(device.inForce(), 1);
+});
+
+t.test('without an agent, returning in a trial ends the trial and its mark', options, async (t) => {
+  const device = await bench(t);
+  device.link.reachable = false;
+  device.applier.offer(device.fleet.publish(1, policyDropping('192.0.2.1'), 600).envelope);
+  await device.reaches(1, 'trial');
+  t.equal(returnToPrevious(device.kernel, device.store), true);
+  t.equal(device.inForce(), 0);
+  t.match(device.store.record, { trial: null, last: { result: 'returned', reason: 'local-command' } });
+});
+
+t.test('nothing goes live that the kernel did not prove', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  t.match(device.applier.state().proven, /^[1-9]\d* packets by twin run, [1-9]\d* calls by canary/);
+  // A kernel that judges by the slot in force where the standby one was meant: every rule is proven by another.
+  device.deceive('prove');
+  t.equal(await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2'))), 'refused');
+  t.equal(device.applier.state().assignment?.refusal?.code, 'kernel.unproven');
+  t.equal(device.inForce(), 1);
+});
+
+t.test('a confirmed bundle that this kernel did not take at start is tried again', options, async (t) => {
+  const device = await bench(t);
+  const first = device.fleet.publish(1, policyDropping('192.0.2.1'));
+  await device.apply(first);
+  device.reboot();
+  device.deceive('prove');
+  await device.live();
+  t.equal(device.inForce(), 0, 'the baseline, and the agent lives');
+  t.ok(device.audits.some((one) => one.what === 'bundle.not-enforced'));
+  t.equal(await device.applier.enforceAgain(), false);
+  device.deceive(null);
+  t.equal(await device.applier.enforceAgain(), true);
+  t.equal(device.inForce(), 1);
+  t.equal(await device.applier.enforceAgain(), null, 'and then there is nothing to try');
+});
+
+t.test('the device clamps the length of a trial', options, async (t) => {
+  const device = await bench(t);
+  device.link.reachable = false;
+  for (const [serial, asked, least, most] of [
+    [1, 1, 1, 2],
+    [2, 1_000_000, 1798, 1800],
+  ] as const) {
+    device.applier.offer(device.fleet.publish(serial, policyDropping(`192.0.2.${serial}`), asked).envelope);
+    await device.reaches(serial, 'trial');
+    const { deadline } = device.kernel.status().live;
+    const left = deadline - Number(addon.bootNs() / 1_000_000_000n);
+    t.ok(left >= least && left <= most, `${asked} s asked for, ${left} s left`);
+  }
+});
+
+t.test('an answer that comes when the kernel has already gone back confirms nothing', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  device.link.answer = async (ask) => {
+    // What a program does that meets the deadline, at the last moment.
+    device.kernel.endTrial();
+    return device.fleet.confirm(ask);
+  };
+  t.equal(await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2'), 600)), 'returned');
+  t.equal(device.inForce(), 1);
+  t.match(device.store.record, { confirmed: { serial: 1 }, trial: null });
+});
+
+t.test('what is superseded before its trial never goes live', options, async (t) => {
+  const device = await bench(t);
+  const live: number[] = [];
+  const third = device.fleet.publish(3, policyDropping('192.0.2.3'));
+  device.onStep = (step) => {
+    if (step === 'loaded' && device.inForce() === 0 && live.length === 0) {
+      live.push(device.inForce());
+      device.applier.offer(third.envelope);
+    }
+    if (step === 'swapped') live.push(device.inForce());
+  };
+  device.applier.offer(device.fleet.publish(2, policyDropping('192.0.2.2')).envelope);
+  t.equal(await device.ended(3), 'confirmed');
+  t.same(live, [0, 3], 'serial 2 was loaded and never tried');
 });
