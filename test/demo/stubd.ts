@@ -18,6 +18,7 @@ export class Stubd {
   constructor(lab: Lab, options: { namespace: Namespace; cgroup: string; home: CallHome }) {
     const { home } = options;
     const script = `
+      process.title = 'stubd';
       const net = require('node:net');
       setInterval(() => {
         const socket = net.connect(${home.port}, '${home.address}');

@@ -6,11 +6,13 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { readDocuments } from '../../agent/policy/read.ts';
 import { generateSigningKey, keySigner } from '../../fleet/signer/key-signer.ts';
 import { executablesMissing } from '../lab/executables.ts';
 import { Lab, labMissing } from '../lab/lab.ts';
 import { mosquittoMissing, PlayedFleet } from '../lab/played-fleet.ts';
 import { openSite } from '../lab/site.ts';
+import { waitFor } from '../lab/wait-for.ts';
 import { ParityProbe, policyText } from './parity.ts';
 
 // One file is one process; `node FILE` would give it half a minute.
@@ -33,6 +35,55 @@ t.test('a fleet that is played', { skip, timeout: 290_000 }, async (t) => {
 
   await fleet.result(await fleet.assign(odd), 'confirmed');
   t.equal(await probe.see(), 'odd', 'a good answer over Mosquitto confirms');
+
+  await t.test('the question comes over a connection that was opened under the new policy', async (t) => {
+    const births = () => fleet.presence.filter((body) => (body as { state?: string }).state === 'up').length;
+    const before = births();
+    let atQuestion = before;
+    fleet.answers.confirmation = (asked) => {
+      atQuestion = births();
+      return good(asked);
+    };
+    await fleet.result(await fleet.assign(even), 'confirmed');
+    t.ok(atQuestion > before, 'it was born again before it asked');
+    fleet.answers.confirmation = good;
+    await fleet.result(await fleet.assign(odd), 'confirmed');
+  });
+
+  await t.test(
+    'a bundle whose delivery is interrupted is fetched to its end, not from its beginning',
+    async (t) => {
+      const addresses = Array.from(
+        { length: 120_000 },
+        (_, index) => `100.${index >> 16}.${(index >> 8) & 255}.${index & 255}`,
+      );
+      const set = {
+        apiVersion: 'husk/v1',
+        kind: 'AddressSet',
+        metadata: { name: 'many' },
+        spec: { addresses },
+      } as const;
+      const { documents } = readDocuments(policyText({ port: 7001 }), 'policy');
+      const large = fleet.bundleOf([set, ...documents]);
+      const from: number[] = [];
+      fleet.answers.parts = (asked) => {
+        from.push(asked.from);
+        return from.length === 1;
+      };
+      const serial = await fleet.assign(large);
+      await waitFor(() => from.length > 1, { what: 'the second window to be asked for', withinMs: 20_000 });
+      await fleet.close();
+      await fleet.open();
+      const interrupted = from.length;
+      fleet.answers.parts = (asked) => from.push(asked.from) > 0;
+      await fleet.result(serial, 'confirmed', 60_000);
+      t.ok(
+        from.slice(interrupted).every((first) => first > 0),
+        `asked from part ${from.join(', ')}`,
+      );
+      t.equal(await probe.see(), 'odd');
+    },
+  );
 
   await t.test('no answer confirms nothing', async (t) => {
     fleet.answers.confirmation = async () => null;
