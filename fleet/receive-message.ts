@@ -49,6 +49,14 @@ const confirmations = { burst: 10, perSecond: 1 };
 const enrollments = { burst: 200, perSecond: 50 };
 /** Of one client: it sends two, and again where an answer was lost. */
 const clientEnrollments = { burst: 10, perSecond: 1 };
+/**
+ * Events of one stream of a device, so that a spool full of packets does not hold up alerts. A device in health
+ * never comes near it, a full spool goes out in steps: what is over it is not acknowledged, so that the device
+ * keeps it and sends it again.
+ */
+const events = { burst: 20_000, perSecond: 2000 };
+/** A message weighs as much as it has events, or more where they are long: this much of it is one. */
+const eventBytes = 512;
 /** Log lines about one sender. */
 const complaints = { burst: 3, perSecond: 1 / 60 };
 
@@ -57,6 +65,7 @@ export class Inbox {
   readonly #confirmations: Allowance;
   readonly #enrollments: Allowance;
   readonly #clientEnrollments: Allowance;
+  readonly #events: Allowance;
   readonly #complaints: Allowance;
   readonly #counts = new Map<string, number>();
 
@@ -66,6 +75,7 @@ export class Inbox {
     this.#confirmations = new Allowance({ rate: confirmations, keysMax: 50_000, now });
     this.#enrollments = new Allowance({ rate: enrollments, keysMax: 2, now });
     this.#clientEnrollments = new Allowance({ rate: clientEnrollments, keysMax: 4096, now });
+    this.#events = new Allowance({ rate: events, keysMax: 150_000, now });
     this.#complaints = new Allowance({ rate: complaints, keysMax: 4096, now });
   }
 
@@ -102,10 +112,10 @@ export class Inbox {
       this.#complain('malformed', place.device, `${place.leaf}: ${error.message}`);
       return;
     }
-    this.#handle(place.device, message);
+    this.#handle(place.device, message, payload.length);
   }
 
-  #handle(device: string, message: DeviceMessage): void {
+  #handle(device: string, message: DeviceMessage, bytes: number): void {
     const { store, commits, delivery, questions, clock } = this.#parts;
     this.#count(message.kind);
     switch (message.kind) {
@@ -129,7 +139,7 @@ export class Inbox {
         return;
       }
       case 'events':
-        this.#takeEvents(device, message.envelope);
+        this.#takeEvents(device, message.envelope, bytes);
         return;
       case 'ask-parts': {
         const asked = message.envelope.body;
@@ -161,8 +171,13 @@ export class Inbox {
     }
   }
 
-  #takeEvents(device: string, { boot, body }: Envelope<EventBatch>): void {
+  #takeEvents(device: string, { boot, body }: Envelope<EventBatch>, bytes: number): void {
     const { tenant, store, commits, envelope, onNews, clock } = this.#parts;
+    const weight = Math.max(body.events.length, Math.ceil(bytes / eventBytes));
+    if (!this.#events.take(`${device} ${body.stream}`, weight)) {
+      this.#complain('events over the rate', device, `${body.stream}: ${body.events.length}`);
+      return;
+    }
     let upTo: number | null = null;
     const work = () => {
       const appended = store.events.append(device, body, boot, clock.now());

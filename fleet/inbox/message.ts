@@ -37,6 +37,9 @@ export class MalformedMessage extends Error {
 
 const presenceBytesMax = 16 * 1024;
 const askBytesMax = 4 * 1024;
+/** What an agent cuts the detail of an audit event to (agent/events/audit.ts). */
+const auditDetailsMax = 32;
+const auditCharactersMax = 1024;
 /** JSON around the rows of an answer. */
 const answerBytesMax = answerPartBytesMax + 4 * 1024;
 
@@ -126,10 +129,13 @@ const callEvent = z.looseObject({
   port: counter,
   count: counter,
 });
+const detailText = z.string().max(auditCharactersMax);
 const auditEvent = z.looseObject({
   kind: z.literal('audit'),
   what: short,
-  detail: z.record(short, z.union([line, z.number(), z.boolean(), z.null()])),
+  detail: z
+    .record(short, z.union([detailText, z.number(), z.boolean(), z.null()]))
+    .refine((detail) => Object.keys(detail).length <= auditDetailsMax, { message: 'too many details' }),
 });
 const gapEvent = z.looseObject({
   kind: z.literal('gap'),

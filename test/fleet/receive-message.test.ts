@@ -170,6 +170,52 @@ t.test('one client of a real token cannot use up what all have', async (t) => {
   t.equal(published.length, before, 'what is no name is not kept for anything');
 });
 
+const auditEvent = (seq: number, detail: object = {}) => ({
+  ...{ seq, mono: 1, ts: null, tq: 'none', event: { kind: 'audit', what: 'x', detail } },
+});
+const batchFrom = (first: number, count: number, detail: object = {}) =>
+  Array.from({ length: count }, (_, index) => auditEvent(first + index, detail));
+
+t.test('one device cannot store without end; what is over its rate it keeps', async (t) => {
+  const { store, commits, inbox, published, say, clock, logged } = scene();
+  const topic = `husk/acme/d/${device}/up/ev`;
+  const acknowledged = () => {
+    commits.flush();
+    const last = published.at(-1)?.message;
+    return last?.k === 'ack.spool' ? (last.body as { stream: string; upTo: number }) : null;
+  };
+  let sent = 0;
+  const send = () => say(topic, 'ev.batch', { stream: 'audit', events: batchFrom(sent + 1, 500) });
+  for (; sent < 20_000; sent += 500) send();
+  t.match(acknowledged(), { stream: 'audit', upTo: 20_000 });
+  for (let index = 0; index < 20; index += 1) send();
+  t.match(acknowledged(), { upTo: 20_000 }, 'the next is not acknowledged');
+  t.equal(store.events.count(), 20_000);
+  t.equal(inbox.counts()['events over the rate'], 20);
+  t.equal(logged.length, 3, 'and told now and then');
+  say(topic, 'ev.batch', { stream: 'alert', events: batchFrom(1, 1) });
+  t.match(acknowledged(), { stream: 'alert', upTo: 1 }, 'another stream has its own');
+  // As a device does: the same again after a while, and nothing is missing.
+  clock.advance(15_000);
+  send();
+  t.match(acknowledged(), { stream: 'audit', upTo: 20_500 });
+  t.same(store.events.gaps(), []);
+});
+
+t.test('long events weigh more', async (t) => {
+  const { store, commits, inbox, say } = scene();
+  const detail = Object.fromEntries(Array.from({ length: 30 }, (_, at) => [`k${at}`, 'x'.repeat(1000)]));
+  for (let index = 0; index < 400; index += 1)
+    say(`husk/acme/d/${device}/up/ev`, 'ev.batch', {
+      stream: 'audit',
+      events: batchFrom(1 + index * 4, 4, detail),
+    });
+  commits.flush();
+  const bytes = store.events.count() * 30_000;
+  t.ok(bytes > 8_000_000 && bytes < 12_000_000, `${bytes} bytes at once`);
+  t.equal(inbox.counts()['events over the rate'], 400 - store.events.count() / 4);
+});
+
 t.test('a database that fails ends nothing and acknowledges nothing', async (t) => {
   const { inbox, store, published, logged, say, commits } = scene();
   const event = { seq: 1, mono: 1, ts: null, tq: 'none', event: { kind: 'audit', what: 'x', detail: {} } };

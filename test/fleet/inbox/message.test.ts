@@ -3,6 +3,7 @@
 
 import fc from 'fast-check';
 import t from 'tap';
+import { makeAudit } from '../../../agent/events/audit.ts';
 import { MalformedMessage, parseDeviceMessage } from '../../../fleet/inbox/message.ts';
 
 const digest = 'd'.repeat(64);
@@ -122,6 +123,21 @@ t.test('what does not fit', async () => {
   refuses('ask', envelope('ask.confirm', { serial: 1, digest, nonce: 'x' }), /nonce/);
   refuses('ask', 'x'.repeat(5000), /bytes/);
   refuses('rs/controller', envelope('rs.part', { id: '', part: 0, last: true }), /id/);
+});
+
+t.test('the detail of an audit event is bounded, and what an agent makes is within', async (t) => {
+  const batch = (event: object) =>
+    envelope('ev.batch', { stream: 'audit', events: [{ seq: 1, mono: 1, ts: null, tq: 'none', event }] });
+  const detail = (keys: number, text: string) =>
+    Object.fromEntries(Array.from({ length: keys }, (_, at) => [`${at} ${'k'.repeat(40)}`, text]));
+  const audit = (detail: object) => batch({ kind: 'audit', what: 'x', detail });
+  t.match(parse('ev', audit(detail(32, 'x'.repeat(1024)))), { kind: 'events' });
+  refuses('ev', audit(detail(33, 'x')), /too many details/);
+  refuses('ev', audit(detail(1, 'x'.repeat(1025))), /1024/);
+  for (const text of ['x', '\u0001', '€', '😀', '\ud800'])
+    t.match(parse('ev', batch(makeAudit('x'.repeat(500), detail(100, text.repeat(5000))))), {
+      kind: 'events',
+    });
 });
 
 t.test('nothing else is ever thrown', async (t) => {
