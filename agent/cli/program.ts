@@ -187,19 +187,28 @@ answer over a new connection, so a device without a link returns to its policy a
   command(
     'return',
     'go back to the previous policy now',
-    'Ends a trial that is running; outside one, puts the policy before this one in force. Works without a running\nagent too. The serial that was left is not tried again: the fleet has to sign a new one.',
+    'Ends a trial that is running; outside one, puts the policy before this one in force. Works without a running\nagent too, where the kernel still holds that policy. The serial that was left is not tried again: the fleet has to sign a new one.',
   ).action(
     act(async (options) => {
       const config = configOf(options);
       const rows = await ask(config, { ask: 'return' }).catch(
         ifNoAgent(async () => [
-          { returned: await offlineReturn({ config, addon: await tools.addon(), files: tools.files }) },
+          {
+            returned: await offlineReturn({ config, addon: await tools.addon(), files: tools.files }),
+            without: 'agent',
+          },
         ]),
       );
       const returned = rows.at(-1)?.returned === true;
       if (options.json === true) print({ returned });
       else if (returned) tools.out('returned to the previous policy\n');
-      if (!returned) tools.complain('husk-agent: there is no previous policy to return to\n');
+      if (!returned) {
+        tools.complain(
+          rows.at(-1)?.without === 'agent'
+            ? 'husk-agent: the kernel does not hold the previous policy; a running agent makes it again from the disk\n'
+            : 'husk-agent: there is no previous policy to return to\n',
+        );
+      }
       return returned ? 0 : 1;
     }),
   );

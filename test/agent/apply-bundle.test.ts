@@ -447,3 +447,31 @@ t.test('what is superseded before its trial never goes live', options, async (t)
   t.equal(await device.ended(3), 'confirmed');
   t.same(live, [0, 3], 'serial 2 was loaded and never tried');
 });
+
+t.test('a full disk keeps nobody from going back', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2')));
+  device.files.fail({ operation: 'write', path: 'record.json', code: 'ENOSPC' });
+  t.equal(await device.applier.returnToPrevious(), true);
+  t.equal(device.inForce(), 1);
+  t.match(device.applier.state().inForce, { serial: 1 });
+  device.files.heal();
+  for (let i = 0; i < 400 && device.store.record.confirmed?.serial !== 1; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  t.match(device.store.record, { confirmed: { serial: 1 } }, 'and the disk hears of it when there is room');
+});
+
+t.test('a confirmation that a full disk did not take can be gone back from', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  device.files.fail({ operation: 'write', path: 'record.json', code: 'ENOSPC', after: 2 });
+  device.applier.offer(device.fleet.publish(2, policyDropping('192.0.2.2')).envelope);
+  for (let i = 0; i < 500 && !device.steps.slice(steps.length).includes('confirmed'); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  t.equal(device.inForce(), 2);
+  t.equal(await device.applier.returnToPrevious(), true);
+  t.equal(device.inForce(), 1);
+});
