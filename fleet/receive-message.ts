@@ -10,7 +10,7 @@
 import type { Logger } from 'pino';
 import { type Envelope, envelopeKinds } from '../agent/contract/envelope.ts';
 import type { EventBatch } from '../agent/contract/event.ts';
-import type { Reported } from '../agent/contract/state.ts';
+import type { Birth, Reported } from '../agent/contract/state.ts';
 import { deviceTopics, enrollmentTopics, namePattern, parseDeviceTopic } from '../agent/contract/topics.ts';
 import { Allowance } from './allowance.ts';
 import type { Questions } from './ask-device.ts';
@@ -121,9 +121,7 @@ export class Inbox {
     switch (message.kind) {
       case 'birth': {
         const { envelope } = message;
-        commits.add(() =>
-          this.#noteTaken(store.devices.takeBirth(device, envelope, envelope.body, clock.now())),
-        );
+        commits.add(() => this.#takeBirth(device, envelope));
         return;
       }
       case 'gone': {
@@ -157,6 +155,17 @@ export class Inbox {
       case 'metrics':
         return;
     }
+  }
+
+  #takeBirth(device: string, envelope: Envelope<Birth>): void {
+    const { store, clock } = this.#parts;
+    const before = store.devices.find(device)?.hostname;
+    const taken = store.devices.takeBirth(device, envelope, envelope.body, clock.now());
+    this.#noteTaken(taken);
+    const { hostname } = envelope.body;
+    if (taken !== 'taken' || before === undefined || before === hostname) return;
+    // People name devices by it, and it is the device's own word: it may take the name of another.
+    this.#complain('changed its host name', device, `from ${before} to ${hostname}`);
   }
 
   #takeReported(device: string, envelope: Envelope<Reported>): void {
@@ -261,7 +270,7 @@ export class Inbox {
   #complain(what: string, sender: string, detail: string): void {
     this.#count(what);
     if (!this.#complaints.take(`${what} ${sender}`)) return;
-    this.#parts.log.warn({ what, sender, detail }, 'not taken');
+    this.#parts.log.warn({ what, sender, detail }, 'of note');
   }
 
   #count(what: string): void {

@@ -111,6 +111,23 @@ t.test('rubbish is counted, and logged now and then', async (t) => {
   t.equal(logged.length, 4);
 });
 
+t.test('a device that takes another host name is told of, once a change', async (t) => {
+  const { store, commits, inbox, logged, say } = scene();
+  const birth = (hostname: string) => {
+    const inForce = { inForce: null, time: 'ntp', nonce: digest };
+    const about = { state: 'up', agent: '1', kernel: '6', architecture: 'x', hostname, ...inForce };
+    say(`husk/acme/d/${device}/up/st`, 'st.birth', about);
+    commits.flush();
+  };
+  birth('h');
+  t.same(logged, [], 'the name it enrolled with');
+  birth('gateway');
+  birth('gateway');
+  t.equal(store.devices.find(device)?.hostname, 'gateway');
+  t.equal(inbox.counts()['changed its host name'], 1);
+  t.match(logged, [/from h to gateway/]);
+});
+
 t.test('signatures cannot be had without end', async (t) => {
   const { inbox, published, say, clock } = scene();
   const topic = `husk/acme/d/${device}/up/ask`;
