@@ -12,7 +12,8 @@ import type { PolicyDocument } from '../agent/contract/policy.ts';
 import { RefusalError } from '../agent/contract/refusal.ts';
 import { deviceTopics } from '../agent/contract/topics.ts';
 import { checkDocuments } from '../agent/policy/check.ts';
-import { formatFault } from '../agent/policy/faults.ts';
+import { checkFit } from '../agent/policy/check-fit.ts';
+import { type Fault, formatFault } from '../agent/policy/faults.ts';
 import { parseDocuments } from '../agent/policy/parse.ts';
 import { type Clock, unixSeconds } from './clock.ts';
 import { canonicalJson, writeBundle } from './policy/bundle.ts';
@@ -98,8 +99,9 @@ export function publishDesired(
 
 function checked(values: readonly unknown[]): readonly PolicyDocument[] {
   const { documents, faults } = parseDocuments(values);
-  const all = [...faults, ...checkDocuments(documents)];
-  const errors = all.filter((fault) => fault.severity === 'error');
+  const isError = (fault: Fault) => fault.severity === 'error';
+  const wrong = [...faults, ...checkDocuments(documents)].filter(isError);
+  const errors = wrong.length > 0 ? wrong : checkFit(documents).filter(isError);
   if (errors.length > 0) {
     const listed = errors.slice(0, 20).map(formatFault).join('; ');
     throw new RefusalError(

@@ -96,13 +96,14 @@ function checkRuleIds(each: Each): void {
   });
 }
 
-interface IdAt {
+export interface IdAt {
   readonly id: string;
   readonly local: string;
   readonly path: Path;
 }
 
-function idsOf(document: PolicyDocument): readonly IdAt[] {
+/** Every rule and default of a document, with its full name and its place. */
+export function idsOf(document: PolicyDocument): readonly IdAt[] {
   if (document.kind === 'AddressSet') return [];
   if (document.kind === 'HardeningPolicy') {
     const { rules, default: defaults } = document.spec;

@@ -28,9 +28,9 @@ import { allPorts } from './ports.ts';
 import { type CallReach, callReach } from './reach.ts';
 import { SetTable } from './set-table.ts';
 import type { ResolvedSet, SetResolver } from './sets.ts';
-import { subjectCgroups } from './subjects.ts';
+import { activeHardening, subjectCgroups } from './subjects.ts';
 import type { AddRule, CompiledSet, DeviceFacts, Table } from './table-image.ts';
-import { hashTable, holdTo, wideTable } from './tables.ts';
+import { type BeyondAt, hashTable, holdTo, wideTable } from './tables.ts';
 
 /**
  * The families whose socket() the kernel shows us: the hook for it stands in inet_create alone, so that a
@@ -60,21 +60,31 @@ const anyCall = {
   flags: 0,
 } as const;
 
+/** An entry of the list, and the rule or default it is of. */
+interface Entry {
+  readonly id: string;
+  readonly rule: HuskCallRule;
+}
+
 export class CallCompiler {
   readonly #resolver: SetResolver;
   readonly #addRule: AddRule;
   readonly #cgroups: readonly string[];
   readonly #setTable = new SetTable('call rules');
-  readonly #denials: HuskCallRule[] = [];
-  readonly #allowances: HuskCallRule[] = [];
-  readonly #defaultDenials: HuskCallRule[] = [];
-  readonly #defaultAllowances: HuskCallRule[] = [];
+  readonly #denials: Entry[] = [];
+  readonly #allowances: Entry[] = [];
+  readonly #defaultDenials: Entry[] = [];
+  readonly #defaultAllowances: Entry[] = [];
 
   constructor(resolver: SetResolver, addRule: AddRule, documents: readonly PolicyDocument[]) {
     this.#resolver = resolver;
     this.#addRule = addRule;
     this.#cgroups = subjectCgroups(documents);
-    holdTo(HUSK_SUBJECTS_MAX, this.#cgroups.length, 'subjects');
+    holdTo(HUSK_SUBJECTS_MAX, this.#cgroups.length, 'subjects', (): BeyondAt => {
+      const cgroup = this.#cgroups[HUSK_SUBJECTS_MAX];
+      const document = activeHardening(documents).find(({ spec }) => spec.subject.cgroup === cgroup);
+      return document === undefined ? null : { document, path: ['spec', 'subject', 'cgroup'] };
+    });
   }
 
   add(document: HardeningPolicy): void {
@@ -97,7 +107,7 @@ export class CallCompiler {
         mode: modes[mode],
         isDefault: 1,
       };
-      (verdict === 'deny' ? this.#defaultDenials : this.#defaultAllowances).push(entry);
+      (verdict === 'deny' ? this.#defaultDenials : this.#defaultAllowances).push({ id, rule: entry });
     }
   }
 
@@ -109,7 +119,7 @@ export class CallCompiler {
     const reach = callReach(rule, set);
     if (reach.call === 'socket' && rule.action === 'deny') refuseUnseen(id, rule.socket?.family);
     const index = this.#addRule({ id, at: 'call', mode, verdict: rule.action });
-    const condition = addressCondition(set, this.#setTable);
+    const condition = addressCondition(set, this.#setTable, id);
     const common: HuskCallRule = {
       ...anyCall,
       subjects,
@@ -132,14 +142,17 @@ export class CallCompiler {
     };
     const list = rule.action === 'deny' ? this.#denials : this.#allowances;
     for (const { first, last } of reach.ports ?? [allPorts]) {
-      list.push({ ...common, portFirst: first, portLast: last });
+      list.push({ id, rule: { ...common, portFirst: first, portLast: last } });
     }
   }
 
   tables(facts: DeviceFacts): readonly Table[] {
     // Deny over allow over default; among defaults of nested subjects, too, deny wins.
-    const rules = [this.#denials, this.#allowances, this.#defaultDenials, this.#defaultAllowances].flat();
-    holdTo(HUSK_CALL_RULES_MAX, rules.length, 'entries of call rules');
+    const entries = [this.#denials, this.#allowances, this.#defaultDenials, this.#defaultAllowances].flat();
+    holdTo(HUSK_CALL_RULES_MAX, entries.length, 'entries of call rules', () => {
+      return entries[HUSK_CALL_RULES_MAX]?.id ?? null;
+    });
+    const rules = entries.map(({ rule }) => rule);
     const value = new Uint8Array(HuskCallList.size);
     encodeHuskCallList(new DataView(value.buffer), 0, { count: rules.length, rules });
     return [
@@ -167,11 +180,16 @@ export class CallCompiler {
 }
 
 function refuseUnseen(id: string, families: readonly SocketFamily[] | undefined): void {
+  const unseen = unseenDenial(families);
+  if (unseen !== null) throw new RefusalError('policy.unsupported', `${id} ${unseen}`);
+}
+
+/** What is wrong with denying sockets of these families (undefined: of any); null where nothing is. */
+export function unseenDenial(families: readonly SocketFamily[] | undefined): string | null {
   const unseen = families?.filter((family) => !familiesSeen.includes(family));
-  if (unseen?.length === 0) return;
+  if (unseen?.length === 0) return null;
   const what = unseen === undefined ? 'sockets of every family' : `sockets of family ${unseen.join(', ')}`;
-  const detail = `${id} would deny ${what}; this device sees ${familiesSeen.join(' and ')} alone, so name those`;
-  throw new RefusalError('policy.unsupported', detail);
+  return `would deny ${what}; a device sees ${familiesSeen.join(' and ')} alone, so name those`;
 }
 
 /** 0: any. An address that is not negated settles the family; a negated one leaves both. */

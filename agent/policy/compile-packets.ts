@@ -39,6 +39,12 @@ interface CompiledZone {
   readonly value: HuskZone;
 }
 
+/** An entry of a table, and the rule it is of. */
+interface Entry {
+  readonly id: string;
+  readonly rule: HuskRule;
+}
+
 interface ZoneDefault {
   readonly rule: number;
   readonly verdict: number;
@@ -55,7 +61,7 @@ export class PacketCompiler {
   readonly #addRule: AddRule;
   readonly #setTable = new SetTable('packet rules');
   readonly #zones: CompiledZone[] = [];
-  readonly #entries: Record<Direction, HuskRule[]> = { ingress: [], egress: [] };
+  readonly #entries: Record<Direction, Entry[]> = { ingress: [], egress: [] };
   #dropsUnparseable = false;
 
   constructor(resolver: SetResolver, addRule: AddRule) {
@@ -66,7 +72,9 @@ export class PacketCompiler {
   add(document: PacketPolicy): void {
     const { spec } = document;
     const names = Object.keys(spec.zones);
-    holdTo(HUSK_ZONES_MAX, this.#zones.length + names.length, 'zones');
+    holdTo(HUSK_ZONES_MAX, this.#zones.length + names.length, 'zones', () => {
+      return { document, path: ['spec', 'zones', names[HUSK_ZONES_MAX - this.#zones.length] ?? ''] };
+    });
     const bits = new Map(names.map((name, index) => [name, 1 << (this.#zones.length + index)]));
     const mode = spec.mode === 'enforce' ? 'enforce' : 'monitor';
     const defaults = new Map<string, ZoneDefault>();
@@ -108,8 +116,8 @@ export class PacketCompiler {
     const from = rule.from === undefined ? null : this.#resolver.match(document, rule.from);
     const to = rule.to === undefined ? null : this.#resolver.match(document, rule.to);
     const reach = packetReach(rule, from, to);
-    const source = addressCondition(from, this.#setTable);
-    const destination = addressCondition(to, this.#setTable);
+    const source = addressCondition(from, this.#setTable, id);
+    const destination = addressCondition(to, this.#setTable, id);
     const common: HuskRule = {
       fromSets: source.sets,
       toSets: destination.sets,
@@ -138,7 +146,9 @@ export class PacketCompiler {
     };
     const { from: fromPorts, to: toPorts } = reach.ports ?? { from: [allPorts], to: [allPorts] };
     for (const sport of fromPorts) {
-      for (const dport of toPorts) this.#entries[direction].push({ ...common, ...portFields(sport, dport) });
+      for (const dport of toPorts) {
+        this.#entries[direction].push({ id, rule: { ...common, ...portFields(sport, dport) } });
+      }
     }
   }
 
@@ -177,8 +187,9 @@ export class PacketCompiler {
   }
 }
 
-function ruleTable(kind: number, rules: readonly HuskRule[], what: string): Table {
-  holdTo(HUSK_RULES_MAX, rules.length, what);
+function ruleTable(kind: number, entries: readonly Entry[], what: string): Table {
+  holdTo(HUSK_RULES_MAX, entries.length, what, () => entries[HUSK_RULES_MAX]?.id ?? null);
+  const rules = entries.map(({ rule }) => rule);
   const value = new Uint8Array(HuskRuleList.size);
   encodeHuskRuleList(new DataView(value.buffer), 0, { count: rules.length, rules });
   return wideTable(kind, value);

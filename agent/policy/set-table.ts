@@ -22,6 +22,8 @@ export class SetTable {
   readonly #what: string;
   readonly #bits = new Map<string, number>();
   readonly #ranges: AddressRanges[] = [];
+  /** The rule that named each first. */
+  readonly #rules: string[] = [];
   readonly #named = new Map<string, AddressRanges>();
 
   /** `what`: for the refusal, as in `packet rules`. */
@@ -30,13 +32,14 @@ export class SetTable {
   }
 
   /** The mask of one bit for a set; the same for two conditions that name the same set. */
-  maskOf(set: ResolvedSet): bigint {
+  maskOf(set: ResolvedSet, rule: string): bigint {
     if (set.name !== null) this.#named.set(set.name, set.ranges);
     let bit = this.#bits.get(set.key);
     if (bit === undefined) {
       bit = this.#ranges.length;
       this.#bits.set(set.key, bit);
       this.#ranges.push(set.ranges);
+      this.#rules.push(rule);
     }
     return 1n << BigInt(bit);
   }
@@ -60,7 +63,8 @@ export class SetTable {
   }
 
   #table(kind: number, family: 'ipv4' | 'ipv6'): Table {
-    holdTo(HUSK_SETS_MAX, this.#ranges.length, `sets in ${this.#what}`);
+    const beyond = () => this.#rules[HUSK_SETS_MAX] ?? null;
+    holdTo(HUSK_SETS_MAX, this.#ranges.length, `sets in ${this.#what}`, beyond);
     const { count, prefixes, masks } = foldSets(this.#ranges.map((ranges) => ranges[family]));
     holdTo(HUSK_PREFIXES_MAX, count, `${family} prefixes in sets of ${this.#what}`);
     const keySize = family === 'ipv4' ? HuskPrefix4.size : HuskPrefix6.size;

@@ -1,6 +1,8 @@
 // Tables as plain bytes: entries sorted by their keys' bytes, and what they will take of the kernel.
 
+import type { PolicyDocument } from '../contract/policy.ts';
 import { RefusalError } from '../contract/refusal.ts';
+import type { Path } from './faults.ts';
 import type { Table } from './table-image.ts';
 
 export const mapTypes = { hash: 1, array: 2, lpmTrie: 11 } as const;
@@ -14,9 +16,29 @@ const bytesPerHashEntry = 64;
 /** Every map has a head of its own, and its memory comes in pages. */
 const bytesPerMap = 4096;
 
-/** Says which limit of this device's tables a policy goes over. */
-export function holdTo(limit: number, count: number, what: string): void {
-  if (count > limit) throw new RefusalError('policy.over-limit', `${count} ${what}, at most ${limit}`);
+/** Where a limit is gone over: at a rule, by its full name, or at a place in a document. */
+export type BeyondAt = string | { readonly document: PolicyDocument; readonly path: Path } | null;
+
+export class OverLimitError extends RefusalError {
+  readonly at: BeyondAt;
+
+  constructor(detail: string, at: BeyondAt) {
+    super('policy.over-limit', detail);
+    this.at = at;
+  }
+}
+
+/** Says which limit of this device's tables a policy goes over. `beyond`: the first that finds no room. */
+export function holdTo(
+  limit: number,
+  count: number,
+  what: string,
+  beyond: () => BeyondAt = () => null,
+): void {
+  if (count <= limit) return;
+  const at = beyond();
+  const first = typeof at === 'string' ? `; the first without room is ${at}` : '';
+  throw new OverLimitError(`${count} ${what}, at most ${limit}${first}`, at);
 }
 
 /** A table of one wide value. */

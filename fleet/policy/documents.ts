@@ -10,6 +10,7 @@ import { gunzipSync } from 'node:zlib';
 import { bundleBytesMax } from '../../agent/contract/limits.ts';
 import type { AddressSet, PolicyDocument } from '../../agent/contract/policy.ts';
 import { rangeWords, readRange } from '../../agent/policy/addresses.ts';
+import { checkFit } from '../../agent/policy/check-fit.ts';
 import { type Fault, rememberSource, sourceOf } from '../../agent/policy/faults.ts';
 import { readAndCheck, type TextFile } from '../../agent/policy/read.ts';
 
@@ -32,9 +33,12 @@ export function readPolicyFiles(paths: readonly string[]): PolicyFiles {
   }
   const read = readAndCheck(texts, (document) => readInList(document, faults));
   const all = [...faults, ...read.faults];
-  const isFaultless = all.every((fault) => fault.severity === 'warning');
-  return { documents: isFaultless ? read.documents : [], faults: all };
+  if (!all.every(isWarning)) return { documents: [], faults: all };
+  const unfit = checkFit(read.documents);
+  return { documents: unfit.every(isWarning) ? read.documents : [], faults: [...all, ...unfit] };
 }
+
+const isWarning = (fault: Fault) => fault.severity === 'warning';
 
 /** The document with its list written out, where it names one. */
 function readInList(document: PolicyDocument, faults: Fault[]): PolicyDocument {

@@ -113,6 +113,16 @@ t.test('what cannot be published leaves nothing behind', async (t) => {
     code: 'policy.invalid',
   });
   t.throws(() => publishPolicy(parts, { ...order, documents: [long] }), { code: 'bundle.too-large' });
+  const unseen = {
+    apiVersion: 'husk/v1',
+    kind: 'HardeningPolicy',
+    metadata: { name: 'h' },
+    spec: { mode: 'enforce', subject: { cgroup: 'd' }, default: { socket: 'deny' }, rules: [] },
+  };
+  t.throws(() => publishPolicy(parts, { ...order, documents: [unseen] }), {
+    code: 'policy.invalid',
+    detail: /spec\.default\.socket: would deny sockets of every family/,
+  });
   t.throws(() => publishPolicy(parts, { ...order, devices: [a, 'nobody'] }), /nobody/);
   t.same(store.bundles.newest(10), []);
   t.equal(store.assignments.current(a), null);

@@ -184,6 +184,16 @@ t.test('policy check', async (t) => {
     isFaultless: false,
     faults: [{ severity: 'error', file: broken, line: 12 }, { line: 18 }],
   });
+  const unseen = join(folder, 'unseen.yaml');
+  const head = 'apiVersion: husk/v1\nkind: HardeningPolicy\nmetadata: { name: h }\n';
+  writeFileSync(
+    unseen,
+    `${head}spec:\n  mode: enforce\n  subject: { cgroup: d }\n  default: { socket: deny }\n  rules: []\n`,
+  );
+  t.match(await husk(['policy', 'check', unseen]), {
+    code: 1,
+    err: /unseen.yaml:7:22: spec.default.socket: would deny sockets of every family/,
+  });
   t.match(JSON.parse((await husk(['policy', 'check', policy, '--json'])).out), {
     isFaultless: true,
     documents: 2,
