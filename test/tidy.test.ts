@@ -8,6 +8,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { checkDocuments } from '../agent/policy/check.ts';
+import { readDocuments } from '../agent/policy/read.ts';
 import { checks } from './tidy/hygiene.ts';
 import { importCircles, importFaults, importsOf } from './tidy/imports.ts';
 import { type ProjectFile, projectFiles, root } from './tidy/tree.ts';
@@ -182,6 +184,18 @@ t.test('generated files are fresh', async (t) => {
     );
   }
   t.ok(existsSync(join(root, 'bpf/abi/layout.gen.ts')));
+});
+
+t.test('the policy in README.md has no faults', async (t) => {
+  const page = files.find((one) => one.path === 'README.md')?.text ?? '';
+  const shown = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map((match) => match[1] ?? '');
+  t.ok(shown.length > 0, 'there is one');
+  for (const text of shown) {
+    const { documents, faults } = readDocuments(text, 'README.md');
+    t.ok(documents.length >= 3);
+    t.strictSame([...faults, ...checkDocuments(documents)], []);
+  }
+  t.not(readDocuments(shown.join('').replace('default: allow', 'default: perhaps'), 'x').faults.length, 0);
 });
 
 function runs(program: string): boolean {
