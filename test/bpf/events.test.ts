@@ -1,13 +1,16 @@
 // Goal: the packet ring carries drops and would-be drops, with what was known of the packet; never more than
-// the budget; and every event that is not there was counted.
-// Method: the live programs under TEST_RUN, the ring read after.
+// the budget; and every event that is not there was counted, of packets and of calls.
+// Method: the live programs under TEST_RUN, calls by children in a cgroup of the test's own, the ring read after.
 
 import t from 'tap';
 import {
+  HUSK_CALL_CONNECT,
+  HUSK_CALL_RING_BYTES,
   HUSK_FAMILY_IPV6,
   HUSK_FAMILY_OTHER,
   HUSK_PACKET_RING_BYTES,
   HUSK_RULE_NONE,
+  HuskCallEvent,
   HuskControl,
   HuskHook,
   HuskMode,
@@ -16,10 +19,14 @@ import {
   HuskTotal,
   HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
+import type { CanaryCall } from '../../native/index.ts';
 import { addressBytes } from '../lab/frame.ts';
 import { ethernet, etherType, from6, ipv4, ipv6, protocol, tagged, tcp, to6, udp } from './frames.ts';
 import { ProgramLab, programsMissing, testRunIfindex } from './lab.ts';
 
+const EPERM = 1;
+/** Within what one canary takes. */
+const callsAtOnce = 200;
 const ssh6 = ipv6(protocol.tcp, tcp({ flags: 0x12 }));
 
 t.test('packet events', { skip: programsMissing() }, async (t) => {
@@ -128,6 +135,10 @@ t.test('packet events', { skip: programsMissing() }, async (t) => {
       `${events.length} in ${seconds} s`,
     );
     t.equal(lab.total(HuskTotal.PACKET_EVENTS_SUPPRESSED), before + 1n + BigInt(packets - events.length));
+
+    lab.spendPacketEvents(5);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    t.equal((await run(ssh6)).length, 1, 'the next second has room again');
     lab.words.store(HuskControl.offset.packetEventsPerSecond, 0xffff_ffff);
   });
 
@@ -141,5 +152,32 @@ t.test('packet events', { skip: programsMissing() }, async (t) => {
     const lost = lab.total(HuskTotal.PACKET_EVENTS_LOST) - before;
     t.ok(lost > 0n, `${lost} lost`);
     t.equal(BigInt(events.length) + lost, BigInt(packets));
+  });
+
+  await t.test('a refused call that a full ring has no room for is counted as lost', async (t) => {
+    const cgroup = lab.callCgroup();
+    const deny = { rule: 3, calls: HUSK_CALL_CONNECT, verdict: HuskVerdict.DENY };
+    await lab.fill(0, { subjects: new Map([[lab.cgroupId(cgroup), 1n]]), calls: [deny] });
+    const call: CanaryCall = {
+      call: 'connect',
+      family: 4,
+      type: 2,
+      protocol: 0,
+      address: new Uint8Array(addressBytes('192.0.2.1')),
+      port: 9,
+    };
+    const before = lab.total(HuskTotal.CALL_EVENTS_LOST);
+    const room = Math.ceil(HUSK_CALL_RING_BYTES / (HuskCallEvent.size + 8));
+    let refused = 0;
+    const events = await lab.callEvents(async () => {
+      while (refused < room + 200) {
+        const errnos = await lab.addon.canary(cgroup, new Array<CanaryCall>(callsAtOnce).fill(call));
+        refused += errnos.filter((errno) => errno === EPERM).length;
+        if (refused === 0) throw new Error('no call was refused');
+      }
+    });
+    const lost = lab.total(HuskTotal.CALL_EVENTS_LOST) - before;
+    t.ok(lost > 0n, `${lost} lost`);
+    t.equal(BigInt(events.length) + lost, BigInt(refused));
   });
 });

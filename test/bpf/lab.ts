@@ -298,6 +298,16 @@ export class ProgramLab {
     return [...totals, ...counters].join('\n');
   }
 
+  /** As if every CPU had told of so many packets in this second. `event_budget` is `{ u64 second, used }`. */
+  spendPacketEvents(used: number): void {
+    const budgets = new DataView(new ArrayBuffer(16 * this.#addon.possibleCpus()));
+    for (let at = 0; at < budgets.byteLength; at += 16) {
+      budgets.setBigUint64(at, BigInt(this.bootSeconds), true);
+      budgets.setBigUint64(at + 8, BigInt(used), true);
+    }
+    this.#addon.update(this.map('event_budget'), onlyKey, new Uint8Array(budgets.buffer));
+  }
+
   /** What is in a ring, or comes into it while `act` runs. */
   async packetEvents(act: () => void | Promise<void>): Promise<HuskPacketEvent[]> {
     const records = await this.#records('packet_events', act);
