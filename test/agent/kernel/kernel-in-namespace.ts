@@ -8,6 +8,7 @@ import type { ObjectFiles } from '../../../agent/kernel/objects.ts';
 import { compile } from '../../../agent/policy/compile.ts';
 import { parseDocuments } from '../../../agent/policy/parse.ts';
 import { addon } from '../../../native/index.ts';
+import { waitFor } from '../../lab/wait-for.ts';
 import { objectFiles } from '../apply-bench.ts';
 
 if (readlinkSync('/proc/self/ns/net') === readlinkSync(`/proc/${process.ppid}/ns/net`)) {
@@ -102,6 +103,8 @@ t.test('attached once, kept by the next agent, made anew on an interface that ca
   t.not(xdpOn(after), 0);
 
   second.unload([after]);
+  // The kernel frees a link a grace period after its pin is gone.
+  await waitFor(() => xdpOn(after) === 0, { what: 'the hook to go', withinMs: 1000, everyMs: 20 });
   t.equal(xdpOn(after), 0, 'unloaded: nothing is left');
   t.equal(Kernel.isPinned(bpffs), false);
   ip('link', 'del', 'hk0');
