@@ -1,7 +1,7 @@
 // Goal: what no device can enforce is said with its place before anybody signs it, and what fits is not.
 // Method: texts at a limit and one beyond it, read and then held to what devices can.
 
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { checkFit } from '../../../agent/policy/check-fit.ts';
 import { formatFault } from '../../../agent/policy/faults.ts';
 import { readAndCheck } from '../../../agent/policy/read.ts';
@@ -22,7 +22,7 @@ const packets = (rules: string, zones = '    wan: { interfaces: [w0] }') =>
 const calls = (rules: string, name = 'h', more = '') =>
   `${head('HardeningPolicy', name)}  subject: { cgroup: ${name} }\n${more}  rules: [\n${rules}\n  ]\n`;
 
-function said(text: string): readonly string[] {
+function said(t: Test, text: string): readonly string[] {
   const { documents, faults } = readAndCheck([{ file: 'f', text }]);
   t.strictSame(faults.filter(({ severity }) => severity === 'error').map(formatFault), [], 'no other faults');
   return checkFit(documents).map(formatFault);
@@ -62,8 +62,8 @@ t.test('the rule, zone or subject that first finds no room', async (t) => {
     ],
   ];
   for (const [limit, text, fault] of limits) {
-    t.strictSame(said(text(limit)), [], `${limit} fit`);
-    t.strictSame(said(text(limit + 1)), [`${fault}: no device has room for it`]);
+    t.strictSame(said(t, text(limit)), [], `${limit} fit`);
+    t.strictSame(said(t, text(limit + 1)), [`${fault}: no device has room for it`]);
   }
 });
 
@@ -74,14 +74,16 @@ t.test('every denial that no device could keep, at once', async (t) => {
     '{ id: off, mode: off, socket: { family: [unix] }, action: deny },',
     '{ id: seen, socket: { family: [inet, inet6] }, action: deny },',
     '{ id: let, socket: { family: [netlink] }, action: allow },',
-  ].join('\n');
-  t.strictSame(said(calls(rules, 'h', '  default: { socket: deny }\n')), [
+  ]
+    .map((rule) => `    ${rule}`)
+    .join('\n');
+  t.strictSame(said(t, calls(rules, 'h', '  default: { socket: deny }\n')), [
     'f:7:22: spec.default.socket: would deny sockets of every family; a device sees inet and inet6 alone, so name those',
-    'f:9:28: spec.rules[0].socket.family: would deny sockets of family packet; a device sees inet and inet6 alone, so name those',
-    'f:10:18: spec.rules[1].socket.family: would deny sockets of every family; a device sees inet and inet6 alone, so name those',
+    'f:9:32: spec.rules[0].socket.family: would deny sockets of family packet; a device sees inet and inet6 alone, so name those',
+    'f:10:22: spec.rules[1].socket.family: would deny sockets of every family; a device sees inet and inet6 alone, so name those',
   ]);
   t.strictSame(
-    said(calls(rules, 'h', '  default: { socket: deny }\n').replace('mode: enforce', 'mode: off')),
+    said(t, calls(rules, 'h', '  default: { socket: deny }\n').replace('mode: enforce', 'mode: off')),
     [],
   );
 });
