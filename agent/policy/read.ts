@@ -2,7 +2,8 @@
 //
 // YAML is kept to what JSON can say plus comments and a little comfort: version 1.2 with the core schema
 // (`off` and `no` are words, not booleans), no tags, no duplicate keys, keys that are text, and few
-// aliases, since ten lines of them can stand for a billion nodes. JSON is read as the YAML it also is.
+// aliases, since ten lines of them can stand for a billion nodes. JSON is read as the YAML it also is, up
+// to the length at which YAML takes too much memory; beyond that it is read as JSON alone.
 
 import {
   type Document,
@@ -15,14 +16,18 @@ import {
   parseAllDocuments,
   visit,
 } from 'yaml';
+import { JsonError, parseJson } from '../contract/json.ts';
 import { bundleBytesMax } from '../contract/limits.ts';
 import type { PolicyDocument } from '../contract/policy.ts';
 import { checkDocuments } from './check.ts';
 import { type Fault, FaultList, formatPath, type Path, rememberSource, type Source } from './faults.ts';
 import { type Parsed, parseDocument, type ShapeFault } from './parse.ts';
+import { findOutOfBounds } from './yaml-bounds.ts';
 
-/** A text may be as long as a bundle. */
+/** JSON may be as long as a bundle. */
 const textLengthMax = bundleBytesMax;
+/** YAML becomes a tree of some hundred times its length; long lists of addresses have files of their own. */
+const yamlLengthMax = 2 * 1024 * 1024;
 const documentsMax = 1024;
 /** Uses of an anchor in one document, as the library counts them: nested ones multiply. */
 const aliasesMax = 100;
@@ -70,6 +75,9 @@ function readText({ text, file }: TextFile, faults: FaultList): readonly Entry[]
     return [{ document: null, mended: null }];
   };
   if (text.length > textLengthMax) return textFault(`is longer than ${textLengthMax} characters`);
+  if (text.length > yamlLengthMax) return readLongJson({ text, file }, faults);
+  const outside = findOutOfBounds(text);
+  if (outside !== null) return textFault(outside.message, ...placeIn(text, outside.offset));
   const lines = new LineCounter();
   const parsed = parseAllDocuments(text, {
     version: '1.2',
@@ -88,6 +96,36 @@ function readText({ text, file }: TextFile, faults: FaultList): readonly Entry[]
   return yaml.map((one) =>
     readOne(one as Document<Node>, sourceIn(one as Document<Node>, file, lines), faults),
   );
+}
+
+/** A text that is too long for YAML: one document of strict JSON, whose faults have a path and the place 1:1. */
+function readLongJson({ text, file }: TextFile, faults: FaultList): readonly Entry[] {
+  const start = { line: 1, column: 1 };
+  const source: Source = { file, locate: () => start };
+  try {
+    const value = parseJson(new TextEncoder().encode(text), { bytesMax: 3 * textLengthMax });
+    const parsed = parseDocument(value);
+    if (!isFaulty(parsed)) {
+      rememberSource(parsed, source);
+      return [{ document: parsed, mended: null }];
+    }
+    const place = {};
+    rememberSource(place, source);
+    for (const { path, what, message } of parsed) {
+      faults.addAt({ document: place, index: 0, path, what }, message);
+    }
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    const [line, column] = placeIn(text, error.offset);
+    const message = `is longer than ${yamlLengthMax} characters, which only JSON may be; as JSON: ${error.message}`;
+    faults.add({ severity: 'error', file, line, column, path: '', message });
+  }
+  return [{ document: null, mended: null }];
+}
+
+function placeIn(text: string, offset: number): readonly [line: number, column: number] {
+  const before = text.slice(0, offset);
+  return [before.split('\n').length, offset - before.lastIndexOf('\n')];
 }
 
 /** Between two `---` there may be nothing but comments. A written `null` is something. */

@@ -40,6 +40,20 @@ t.test('reads YAML and JSON alike', async (t) => {
   }
 });
 
+t.test('JSON may be longer than YAML, and brackets in text nest nothing', async (t) => {
+  const addresses = Array.from({ length: 250_000 }, (_, index) => `2001:db8::${index.toString(16)}`);
+  const value = { apiVersion: 'husk/v1', kind: 'AddressSet', metadata: { name: 's' }, spec: { addresses } };
+  const { documents, faults } = readDocuments(JSON.stringify(value), 'f');
+  t.strictSame(said(faults), []);
+  t.equal(documents[0]?.kind === 'AddressSet' && documents[0].spec.addresses?.length, 250_000);
+  const brackets = '[{'.repeat(500);
+  const text = `# ${brackets} - ? :\n${addressSet('{ addresses: [] }')}# ${brackets}\n`;
+  t.strictSame(said(readDocuments(text, 'f').faults), []);
+  const labels = `metadata:\n  name: s\n  labels: { a: "${'[ '.repeat(30)}", b: '${'{'.repeat(60)}' }\n`;
+  const labelled = addressSet('{ addresses: [] }').replace('metadata: { name: s }\n', labels);
+  t.notMatch(said(readDocuments(labelled, 'f').faults).join(), /nested/);
+});
+
 t.test('several documents, empty ones between them', async (t) => {
   const one = addressSet('{ addresses: [] }');
   const { documents, faults } = readDocuments(
@@ -72,8 +86,8 @@ t.test('hostile texts', async (t) => {
   const cases: readonly (readonly [what: string, text: string, fault: RegExp])[] = [
     ['a bomb of aliases', bomb, /uses too many aliases/],
     ['an alias of itself', 'a: &a [*a]\n', /alias|nested/],
-    ['nesting in flow', `x: ${'['.repeat(100_000)}`, /nested too deep/],
-    ['nesting in blocks', '- '.repeat(50_000), /nested too deep/],
+    ['nesting in flow', `x: ${'['.repeat(100_000)}`, /nested deeper than 32/],
+    ['nesting in blocks', '- '.repeat(50_000), /nested deeper than 32/],
     ['closed nesting', `spec: ${'['.repeat(200)}${']'.repeat(200)}`, /nested deeper than 32 levels/],
     ['another version', `%YAML 1.1\n---\n${addressSet('{ addresses: [] }')}`, /is not YAML 1\.2/],
     ['a tag', addressSet('!!js/function { addresses: [] }'), /tags are not allowed/],
@@ -91,6 +105,23 @@ t.test('hostile texts', async (t) => {
     ['text', 'hello', /has to be a map, not "hello"/],
     ['NUL', '\0', /f:1:1: /],
     ['a JSON list of documents', '[{}]', /has to be a map, not a list/],
+    ['nesting in flow, megabytes of it', '['.repeat(2_000_000), /^f:1:129: is nested deeper than 32 levels/],
+    ['keys of keys', '? '.repeat(1_000_000), /^f:1:257: is nested deeper than 32 levels/],
+    ['quotes', '"'.repeat(2_000_000), /^f:1:\d+: has too much on one line/],
+    ['keys in a row', 'a: '.repeat(600_000), /^f:1:384: has too much on one line/],
+    [
+      'parts',
+      `spec: [${'a,'.repeat(600_000)}]`,
+      /^f:1:\d+: has too many parts; a long list belongs in a file/,
+    ],
+    [
+      'brackets too long for YAML',
+      '['.repeat(5_000_000),
+      /^f:1:\d+: is longer than 2097152 characters.*JSON/,
+    ],
+    ['quotes too long for YAML', '"'.repeat(8_000_000), /^f:1:\d+: is longer than 2097152 characters/],
+    ['keys too long for YAML', '? '.repeat(4_000_000), /^f:1:\d+: is longer than 2097152 characters/],
+    ['long JSON with a fault', `{"kind":"${'x'.repeat(3_000_000)}"}`, /^f:1:1: kind: has to be PacketPolicy/],
     ['too much', ' '.repeat(16 * 1024 * 1024 + 1), /is longer than/],
     ['too many', '---\na: b\n'.repeat(2000), /holds more than 1024 documents/],
   ];
