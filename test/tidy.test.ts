@@ -1,5 +1,5 @@
-// Goal: the shape of the project stays as STYLE.md draws it: imports point one way, generated files are
-// fresh, and no file carries what it must not.
+// Goal: the shape of the project stays as tidy/imports.ts and tidy/hygiene.ts draw it: imports point one way,
+// generated files are fresh, and no file carries what it must not.
 // Method: read what git tracks or would track and run small checks over it. Each check is first shown a
 // file that breaks its rule and must find it, so that none of them can pass by seeing nothing.
 

@@ -1,4 +1,8 @@
-// Who may know whom: the directions of STYLE.md as a table, and a reader of imports that holds files to it.
+// Who may know whom, as a table, and a reader of imports that holds files to it.
+//
+// The agent and the fleet know of each other only the words they share (agent/contract). In the agent the flows
+// know the parts, and no part knows a flow. Policy is pure: it reads no disk, no clock and no kernel. What
+// tests need lies under test/, which nothing that is shipped knows.
 //
 // A file belongs to the area with the longest matching prefix. Its imports of our own files must lie in
 // areas that its row names; packages and node's own modules only where the row allows them.
