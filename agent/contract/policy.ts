@@ -7,7 +7,6 @@
 export const apiVersion = 'husk/v1';
 
 export type PolicyDocument = PacketPolicy | HardeningPolicy | AddressSet;
-export type PolicyKind = PolicyDocument['kind'];
 
 export interface Metadata {
   /** Unique per kind in a bundle: lower case letters, digits, `-` and `.`, at most 63. */

@@ -5,7 +5,6 @@
 // Nothing here decides; apply-bundle.ts does. This class owns what has to be closed, and closing it leaves
 // everything pinned and enforcing.
 
-import { join } from 'node:path';
 import { HuskTotal } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle, ProgramHandle } from '../../native/index.ts';
 import type { Tries } from '../policy/judgement.ts';
@@ -246,11 +245,6 @@ export class Kernel {
     this.#live.close();
     for (const handle of [...this.#set.maps.values(), ...this.#set.programs.values()]) handle.close();
   }
-}
-
-/** What a set directory is below a bpf file system, for messages. */
-export function pinsBelow(bpffs: string): string {
-  return join(bpffs, 'husk');
 }
 
 export type { CompiledRule, LiveWord, LoadedGeneration, Slot };

@@ -33,8 +33,6 @@ export const sharedMaps = [
   'event_budget',
 ] as const;
 
-export type SharedMap = (typeof sharedMaps)[number];
-
 /**
  * Tables that follow the device while their generation is in force: an interface that appears, a daemon's
  * cgroup that is made anew. Adding one entry tears nothing; they are never shared between slots, never frozen.
