@@ -267,6 +267,49 @@ t.test('interfaces by name and pattern, subjects by cgroup', async (t) => {
   );
 });
 
+t.test('two subjects on one cgroup are both in it', async (t) => {
+  const facts: DeviceFacts = { interfaces: [], cgroupId: () => 7n, ruleIndex: () => 0 };
+  const documents = [
+    calls([], {}, 'same-one'),
+    calls([], {}, 'same-two'),
+    // Another path to it, by a link in the hierarchy or a folder that was replaced meanwhile.
+    calls([], { subject: { cgroup: 'alias' } }, 'other-path'),
+    calls([{ id: 'x', bind: {}, action: 'deny' }], { subject: { cgroup: 'third' } }, 'third'),
+  ];
+  const image = compile(documents, facts);
+  const subjects = tableOf(image, HuskTable.SUBJECTS);
+  t.equal(subjects.count, 1);
+  t.equal(view(subjects.keys).getBigUint64(0, true), 7n);
+  t.equal(view(subjects.values).getBigUint64(0, true), 0b111n, 'a bit for each path');
+  const list = decodeHuskCallList(view(tableOf(image, HuskTable.CALLS).values), 0);
+  t.equal(list.rules[0]?.subjects, 0b100n);
+});
+
+t.test('denials stand before allowances, among rules and among defaults', async (t) => {
+  const indexes: string[] = [];
+  const facts: DeviceFacts = {
+    interfaces: [],
+    cgroupId: () => null,
+    ruleIndex: (id) => indexes.push(id) - 1,
+  };
+  const image = compile(
+    [
+      calls([{ id: 'yes', bind: { ports: 1 }, action: 'allow' }], { default: { bind: 'allow' } }, 'outer'),
+      calls(
+        [{ id: 'no', bind: { ports: 2 }, action: 'deny' }],
+        { subject: { cgroup: 'd/x' }, default: { bind: 'deny', connect: 'allow' } },
+        'inner',
+      ),
+    ],
+    facts,
+  );
+  const list = decodeHuskCallList(view(tableOf(image, HuskTable.CALLS).values), 0);
+  t.strictSame(
+    list.rules.slice(0, list.count).map(({ rule, isDefault }) => `${indexes[rule]} ${isDefault}`),
+    ['inner/no 0', 'outer/yes 0', 'inner/default-bind 1', 'outer/default-bind 1', 'inner/default-connect 1'],
+  );
+});
+
 async function refuses(
   t: Test,
   documents: readonly PolicyDocument[],
