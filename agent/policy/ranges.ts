@@ -5,7 +5,7 @@
 // word, membership is a binary search, and containment of sets is a search for each range. The families
 // are kept apart: `::/0` does not hold 192.0.2.1, although the mapped form lies inside.
 
-import { compareWords, type Family, rangeWords, readRange } from './addresses.ts';
+import { compareWords, rangeWords, readRange } from './addresses.ts';
 
 export type Ranges = Uint32Array;
 
@@ -14,7 +14,6 @@ export interface AddressRanges {
   readonly ipv6: Ranges;
 }
 
-export const noRanges: Ranges = new Uint32Array(0);
 export const allIpv4: Ranges = Uint32Array.of(0, 0, 0xffff, 0, 0, 0, 0xffff, 0xffffffff);
 export const allIpv6: Ranges = Uint32Array.of(0, 0, 0, 0, ~0, ~0, ~0, ~0);
 export const allAddresses: AddressRanges = { ipv4: allIpv4, ipv6: allIpv6 };
@@ -25,7 +24,6 @@ export const anyAddresses: AddressRanges = {
 };
 
 export const rangeCount = (ranges: Ranges) => ranges.length / rangeWords;
-export const rangesOf = (set: AddressRanges, family: Family) => (family === 4 ? set.ipv4 : set.ipv6);
 export const isEmpty = (set: AddressRanges) => set.ipv4.length === 0 && set.ipv6.length === 0;
 
 /** Reads the entries of a set. Those that are none go to `onFault` and are left out. */
