@@ -1,8 +1,9 @@
 // Goal: while policies are swapped thousands of times under traffic, no hook invocation sees a generation that
 // is torn or none at all.
-// Method: packets arrive at full speed in a namespace while swapper.ts swaps two generations there that drop
-// them by tables which agree only with each other, and counts by rule what each packet met. The same count
-// with inner maps refilled in place, as Husk never does it, must show torn views, or the count sees nothing.
+// Method: packets arrive and leave at full speed in a namespace, and a process in a cgroup calls connect(), while
+// swapper.ts swaps two generations there that stop all of it by tables which agree only with each other, and
+// counts by rule what each invocation met. The same count with inner maps refilled in place, as Husk never does
+// it, must show torn views, or the count sees nothing.
 
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -13,15 +14,16 @@ import type { Namespace } from '../lab/namespace.ts';
 import { sentTo } from '../lab/pcap.ts';
 import { ask } from '../lab/system.ts';
 import { sendOn } from '../lab/wire.ts';
-import { type SwapReport, swapSource } from './swap-report.ts';
+import { type SwapReport, swapPeer } from './swap-report.ts';
 
 const object = resolve(import.meta.dirname, '../../build/bpf/cgroup_socket.bpf.o');
 // One file is one process; `node FILE` would give it half a minute.
 t.setTimeout(300_000);
 const skip = labMissing() || (existsSync(object) ? false : 'needs ./build.sh build');
 /** Full loads, and flips between the two loaded slots after each. */
-const loads = 300;
-const flips = 9;
+const loads = 200;
+const flips = 14;
+const hooks = ['ingress', 'egress', 'connect'] as const;
 /** Refills show torn views within a few hundred; many more make it sure. */
 const refills = 3000;
 
@@ -36,30 +38,44 @@ t.test('swaps under continuous traffic', { skip, timeout: 300_000 }, async (t) =
     { namespace: wan, interface: 'up0', addresses: ['198.51.100.1/24'] },
     { namespace: device, interface: 'wan0', addresses: ['198.51.100.2/24'] },
   );
-  const frame = udpFrame({ from: swapSource, to: '198.51.100.2', fromPort: 9, toPort: 9 });
-  const frames = sentTo(device.macOf('wan0'), new Array<Buffer>(64).fill(frame));
-  const traffic = sendOn(lab, { from: wan, interface: 'up0', frames });
+  const arriving = udpFrame({ from: swapPeer, to: '198.51.100.2', fromPort: 9, toPort: 9 });
+  const leaving = udpFrame({ from: '198.51.100.2', to: swapPeer, fromPort: 9, toPort: 9 });
+  const list = (frame: Buffer, mac: Uint8Array) => sentTo(mac, new Array<Buffer>(64).fill(frame));
+  const traffic = [
+    sendOn(lab, { from: wan, interface: 'up0', frames: list(arriving, device.macOf('wan0')) }),
+    sendOn(lab, { from: device, interface: 'wan0', frames: list(leaving, wan.macOf('up0')) }),
+  ];
 
   await t.test('swapped as the agent does it', async (t) => {
     const seen = await swapper(lab, device, ['swap', String(loads), String(flips)]);
     t.comment(JSON.stringify(seen));
     t.equal(seen.swaps, loads * (1 + flips), 'thousands of swaps');
-    t.ok(seen.whole > 20 * seen.swaps, `${seen.whole} packets were judged by a whole generation`);
-    t.equal(seen.torn, 0, 'none by a torn one');
-    t.equal(seen.neither, 0, 'none by half a set');
+    for (const hook of hooks) {
+      const { whole, torn, neither } = seen[hook];
+      t.ok(whole > 20 * seen.swaps, `${hook}: ${whole} were judged by a whole generation`);
+      t.equal(torn, 0, `${hook}: none by a torn one`);
+      t.equal(neither, 0, `${hook}: none by half a set`);
+    }
     t.equal(seen.noGeneration, 0, 'none by nothing');
-    // The two counts are not read at one instant, so what arrives in between is the slack.
-    const missing = Math.abs(seen.ingress - seen.whole - seen.neverDrop);
-    t.ok(missing < 0.01 * seen.ingress, `every invocation is accounted for (${missing} in flight)`);
+    // The two counts are not read at one instant, so what comes by in between is the slack.
+    const missing = Math.abs(seen.packets - seen.ingress.whole - seen.egress.whole - seen.neverDrop);
+    t.ok(missing < 0.01 * seen.packets, `every packet is accounted for (${missing} in flight)`);
+    t.equal(seen.refused, seen.connect.whole, 'every call that was judged got EPERM');
+    t.equal(seen.notRefused, 0, 'no call came through');
   });
 
   await t.test('refilled in place, which this test must be able to see', async (t) => {
     const seen = await swapper(lab, device, ['refill', String(refills), '0']);
     t.comment(JSON.stringify(seen));
-    t.ok(seen.torn > 0, `${seen.torn} packets met the set of one generation and the rules of the other`);
+    for (const hook of hooks)
+      t.ok(seen[hook].torn > 0, `${hook}: ${seen[hook].torn} met a set of one and the rules of the other`);
+    t.ok(seen.notRefused > 0, `${seen.notRefused} calls came through`);
   });
 
-  t.ok(traffic.running, 'packets came all the time');
+  t.ok(
+    traffic.every((one) => one.running),
+    'packets came and left all the time',
+  );
 });
 
 async function swapper(
@@ -72,6 +88,7 @@ async function swapper(
     join(import.meta.dirname, 'swapper.ts'),
     how,
     lab.bpffs(),
+    lab.cgroupBelow(how),
     'wan0',
     ...counts,
   ];

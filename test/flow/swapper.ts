@@ -1,18 +1,20 @@
-// Swaps generations in the network namespace it is started in, while packets arrive there, and says what the
-// hooks saw. Started by swap.test.ts.
+// Swaps generations in the network namespace it is started in, while packets arrive and leave there and a
+// process in a cgroup calls connect(), and says what the hooks saw. Started by swap.test.ts.
 //
-//   node swapper.ts <swap|refill> <bpffs> <interface> <loads> <flips>
+//   node swapper.ts <swap|refill> <bpffs> <cgroup> <interface> <loads> <flips>
 //
-// Two generations drop the same source by tables that agree only with each other: in one the source is in the
-// set `first` and `first` is dropped, in the other it is in `second` and `second` is dropped. A hook that took
-// the set of one and the rules of the other would find the source in the set that is allowed.
+// Two generations stop the same peer by tables that agree only with each other: in one the peer is in the
+// set `first` and `first` is stopped, in the other it is in `second` and `second` is stopped. A hook that took
+// the set of one and the rules of the other would find the peer in the set that is allowed.
 //
 //   swap     as the agent does it: new inner maps in the standby slot, then one store of the live word
 //   refill   what Husk must not do: new values into the inner maps of the slot in force, one after another
 
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import type { PacketRule, PolicyDocument } from '../../agent/contract/policy.ts';
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import type { HardeningRule, PacketRule, PolicyDocument } from '../../agent/contract/policy.ts';
 import { Kernel } from '../../agent/kernel/kernel.ts';
 import { type ObjectFiles, objects, openPinnedSet } from '../../agent/kernel/objects.ts';
 import { slotMaps } from '../../agent/kernel/tables.ts';
@@ -20,33 +22,65 @@ import { compile } from '../../agent/policy/compile.ts';
 import type { Table, TableImage } from '../../agent/policy/table-image.ts';
 import { HuskTable } from '../../bpf/abi/layout.gen.ts';
 import { addon, type MapHandle } from '../../native/index.ts';
-import { type SwapReport, swapSource } from './swap-report.ts';
+import { type HookReport, type SwapReport, swapPeer } from './swap-report.ts';
 
-const elsewhere = '203.0.113.200';
-const swappedKinds = [HuskTable.SET4, HuskTable.INGRESS];
+const elsewhere = ['203.0.113.200', '203.0.113.100'];
+/** A call rule of one address has it in the rule; of two, in a set. */
+const peers = [swapPeer, '203.0.113.50'];
+const swappedKinds = [
+  HuskTable.SET4,
+  HuskTable.INGRESS,
+  HuskTable.EGRESS,
+  HuskTable.CALL_SET4,
+  HuskTable.CALLS,
+];
+/** Of the subject, below the cgroup that is hardened. */
+const callerName = 'caller';
 
-const [how = '', bpffs = '', interfaceName = '', loads = '0', flips = '0'] = process.argv.slice(2);
+const [how = '', bpffs = '', cgroup = '', interfaceName = '', loads = '0', flips = '0'] =
+  process.argv.slice(2);
 
-function policy(dropped: 'first' | 'second'): PolicyDocument[] {
-  // In the order of the sets, not of what is done to them: sets are numbered as rules ask for them.
-  const rules: PacketRule[] = (['first', 'second'] as const).map((set) =>
-    set === dropped
-      ? { id: 'whole', from: { set }, action: 'drop' }
-      : { id: 'torn', from: { set }, action: 'allow' },
+/** In the order of the sets, not of what is done to them: sets are numbered as rules ask for them. */
+const setNames = ['first', 'second'] as const;
+
+function policy(stopped: 'first' | 'second'): PolicyDocument[] {
+  const addresses = (set: string): readonly string[] => (set === stopped ? peers : elsewhere);
+  const id = (set: string): string => (set === stopped ? 'whole' : 'torn');
+  const packets = (end: 'from' | 'to'): PacketRule[] =>
+    setNames.map((set) => ({
+      id: `${id(set)}-${end}`,
+      [end]: { set },
+      action: set === stopped ? 'drop' : 'allow',
+    }));
+  const calls = setNames.map(
+    (set): HardeningRule => ({
+      id: id(set),
+      connect: { to: addresses(set) },
+      action: set === stopped ? 'deny' : 'allow',
+    }),
   );
-  const first = dropped === 'first' ? swapSource : elsewhere;
-  const second = dropped === 'first' ? elsewhere : swapSource;
   return [
     {
       apiVersion: 'husk/v1',
       kind: 'PacketPolicy',
-      metadata: { name: 'swap' },
+      metadata: { name: 'packets' },
       spec: {
         mode: 'enforce',
         zones: { wan: { interfaces: [interfaceName] } },
-        sets: { first: [first], second: [second] },
-        ingress: [{ zone: 'wan', default: 'allow', rules }],
-        egress: [],
+        sets: { first: addresses('first'), second: addresses('second') },
+        ingress: [{ zone: 'wan', default: 'allow', rules: packets('from') }],
+        egress: [{ zone: 'wan', default: 'allow', rules: packets('to') }],
+      },
+    },
+    {
+      apiVersion: 'husk/v1',
+      kind: 'HardeningPolicy',
+      metadata: { name: 'calls' },
+      spec: {
+        mode: 'enforce',
+        subject: { cgroup: callerName },
+        default: { connect: 'allow' },
+        rules: calls,
       },
     },
   ];
@@ -57,9 +91,14 @@ async function main(): Promise<void> {
   const files = Object.fromEntries(
     Object.keys(objects).map((name) => [name, new Uint8Array(readFileSync(`${folder}/${name}.bpf.o`))]),
   ) as unknown as ObjectFiles;
-  const kernel = await Kernel.open({ addon, bpffs, files, cgroup: null, onRecycled: () => {} });
+  const kernel = await Kernel.open({ addon, bpffs, files, cgroup, onRecycled: () => {} });
   const interfaces = addon.interfaces().filter((one) => one.name === interfaceName);
-  const facts = { interfaces, cgroupId: () => null, ruleIndex: (id: string) => kernel.ruleIndex(id) };
+  const facts = {
+    interfaces,
+    cgroupId: (path: string) => addon.cgroupId(join(cgroup, path)),
+    ruleIndex: (id: string) => kernel.ruleIndex(id),
+  };
+  mkdirSync(join(cgroup, callerName), { recursive: true });
   const images = [compile(policy('first'), facts), compile(policy('second'), facts)] as const;
   // Generations with a table in common would be tables shared, and nothing could tear.
   for (const kind of swappedKinds) {
@@ -77,19 +116,48 @@ async function main(): Promise<void> {
   kernel.attach({ interfaces, xdpMode: 'native', egress: 'tcx' });
   // Traffic has been coming all the time; what the hooks see counts from here.
   const before = await counts(kernel);
+  const caller = startCaller();
   const swaps = how === 'refill' ? await refill(kernel, images) : await swap(kernel, source);
+  const called = await caller.stop();
   const after = await counts(kernel);
+  const since = (id: keyof typeof after): number => (after[id] ?? 0) - (before[id] ?? 0);
+  const hook = (suffix: string, byDefault: string): HookReport => ({
+    whole: since(suffix.replace('*', 'whole')),
+    torn: since(suffix.replace('*', 'torn')),
+    neither: since(byDefault),
+  });
   const report: SwapReport = {
     swaps,
-    whole: after.whole - before.whole,
-    torn: after.torn - before.torn,
-    neither: after.neither - before.neither,
-    noGeneration: after.noGeneration - before.noGeneration,
-    ingress: after.ingress - before.ingress,
-    neverDrop: after.neverDrop - before.neverDrop,
+    ingress: hook('packets/*-from', 'packets/wan:default-ingress'),
+    egress: hook('packets/*-to', 'packets/wan:default-egress'),
+    connect: hook('calls/*', 'calls/default-connect'),
+    noGeneration: since('NO_GENERATION'),
+    packets: since('INGRESS') + since('EGRESS'),
+    neverDrop: since('NEVER_DROP'),
+    ...called,
   };
   kernel.unload(interfaces);
   console.log(JSON.stringify(report));
+}
+
+interface Caller {
+  /** Ends it and tells what it was answered. */
+  stop(): Promise<Pick<SwapReport, 'refused' | 'notRefused'>>;
+}
+
+function startCaller(): Caller {
+  const program = join(import.meta.dirname, 'swap-caller.ts');
+  const child = spawn(process.execPath, [program, join(cgroup, callerName)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const told = text(child.stdout);
+  return {
+    stop: async () => {
+      if (child.exitCode !== null) throw new Error(`the caller ended with ${child.exitCode}`);
+      child.kill('SIGTERM');
+      return JSON.parse(await told) as Pick<SwapReport, 'refused' | 'notRefused'>;
+    },
+  };
 }
 
 type Source = (serial: number) => { serial: number; bundleDigest: string; image: TableImage };
@@ -103,8 +171,9 @@ async function swap(kernel: Kernel, source: Source): Promise<number> {
     swaps++;
     for (let flip = 0; flip < Number(flips); flip++, swaps++) {
       kernel.returnToPrevious();
-      // Long enough for packets to meet it, and never the same twice.
-      await new Promise((resolve) => setTimeout(resolve, flip % 3));
+      // Long enough for packets to meet it, and never the same twice; but the next load comes at once upon
+      // the last flip, while programs may still be running that read the slot it fills.
+      if (flip < Number(flips) - 1) await new Promise((resolve) => setTimeout(resolve, flip % 3));
     }
   }
   return swaps;
@@ -148,18 +217,11 @@ function tableOf(image: TableImage, kind: number): Table {
   return table;
 }
 
-async function counts(kernel: Kernel): Promise<Omit<SwapReport, 'swaps'>> {
-  const rules = await kernel.counters();
-  const hits = (id: string): number => Number(rules.find((rule) => rule.id === id)?.hits ?? 0n);
-  const totals = kernel.totals();
-  return {
-    whole: hits('swap/whole'),
-    torn: hits('swap/torn'),
-    neither: hits('swap/wan:default-ingress'),
-    noGeneration: Number(totals.NO_GENERATION),
-    ingress: Number(totals.INGRESS),
-    neverDrop: Number(totals.NEVER_DROP),
-  };
+/** Hits of every rule by its id, and the totals by name. */
+async function counts(kernel: Kernel): Promise<Record<string, number>> {
+  const rules = (await kernel.counters()).map(({ id, hits }) => [id, hits] as const);
+  const all = [...rules, ...Object.entries(kernel.totals())];
+  return Object.fromEntries(all.map(([id, count]) => [id, Number(count)]));
 }
 
 await main();
