@@ -8,9 +8,9 @@ import { QueryAnswerer } from '../../agent/answer-query.ts';
 import { answerPartBytesMax, queriesMax } from '../../agent/contract/limits.ts';
 import type { AnswerPart, Query } from '../../agent/contract/query.ts';
 import { silentLog } from '../../agent/os/log.ts';
-import { TestClock } from '../../agent/os/test-clock.ts';
 import { makeParts } from '../../agent/query/parts.ts';
 import { type Row, shownCount, type ViewSource } from '../../agent/query/views.ts';
+import { TestClock } from '../lab/test-clock.ts';
 
 function setUp(change: Partial<ViewSource> = {}) {
   const sent: { readonly who: string; readonly part: AnswerPart }[] = [];

@@ -15,7 +15,6 @@ import {
 import { Kernel } from '../../agent/kernel/kernel.ts';
 import { type ObjectFiles, objects } from '../../agent/kernel/objects.ts';
 import { SystemClock } from '../../agent/os/clock.ts';
-import { FailingFiles } from '../../agent/os/failing-files.ts';
 import { DiskFiles } from '../../agent/os/files.ts';
 import { silentLog } from '../../agent/os/log.ts';
 import { systemRandom } from '../../agent/os/random.ts';
@@ -23,6 +22,7 @@ import { keyId, trustKeys } from '../../agent/trust/keys.ts';
 import { BundleStore } from '../../agent/trust/store.ts';
 import { decodeHuskTry, encodeHuskTry } from '../../bpf/abi/layout.gen.ts';
 import { type Addon, addon } from '../../native/index.ts';
+import { FailingFiles } from '../lab/failing-files.ts';
 import { Lab, labMissing } from '../lab/lab.ts';
 
 const objectFolder = resolve(import.meta.dirname, '../../build/bpf');

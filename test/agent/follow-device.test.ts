@@ -9,7 +9,7 @@ import type { PolicyDocument } from '../../agent/contract/policy.ts';
 import { DeviceFollower, wantedInterfaces } from '../../agent/follow-device.ts';
 import type { Kernel } from '../../agent/kernel/kernel.ts';
 import { silentLog } from '../../agent/os/log.ts';
-import { TestClock } from '../../agent/os/test-clock.ts';
+import { TestClock } from '../lab/test-clock.ts';
 
 const hardening: PolicyDocument = {
   apiVersion: 'husk/v1',

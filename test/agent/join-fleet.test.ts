@@ -11,9 +11,9 @@ import type { Join } from '../../agent/contract/enrollment.ts';
 import { joinFleet } from '../../agent/join-fleet.ts';
 import { DiskFiles } from '../../agent/os/files.ts';
 import { silentLog } from '../../agent/os/log.ts';
-import { TestClock } from '../../agent/os/test-clock.ts';
 import { EnrollmentRefusal } from '../../agent/trust/enroll.ts';
 import { IdentityStore } from '../../agent/trust/identity.ts';
+import { TestClock } from '../lab/test-clock.ts';
 
 type Test = Pick<typeof t, 'teardown'>;
 

@@ -5,8 +5,8 @@
 import t from 'tap';
 import type { Reported } from '../../agent/contract/state.ts';
 import { silentLog } from '../../agent/os/log.ts';
-import { TestClock } from '../../agent/os/test-clock.ts';
 import { StateReporter } from '../../agent/report-state.ts';
+import { TestClock } from '../lab/test-clock.ts';
 
 type Test = Pick<typeof t, 'teardown'>;
 

@@ -8,9 +8,9 @@ import type { EventBatch, HuskEvent, Stream } from '../../agent/contract/event.t
 import { packetAggregatesMax } from '../../agent/events/aggregate-packets.ts';
 import type { Spool } from '../../agent/events/spool.ts';
 import { silentLog } from '../../agent/os/log.ts';
-import type { TestClock } from '../../agent/os/test-clock.ts';
 import { type EventStream, streamEvents } from '../../agent/stream-events.ts';
 import type { MapHandle, Ring } from '../../native/index.ts';
+import type { TestClock } from '../lab/test-clock.ts';
 import { batchOf, callRecord, mapped, openSpool, packetRecord, readAll, spoolFolder } from './events/lab.ts';
 
 interface Flow {

@@ -19,7 +19,6 @@ import { newLosses } from '../../../agent/events/losses.ts';
 import { Processes, pathCharactersMax, shortPath } from '../../../agent/events/processes.ts';
 import { payloadBytesMax } from '../../../agent/events/record.ts';
 import { bootMsFromProc } from '../../../agent/os/clock.ts';
-import { TestClock } from '../../../agent/os/test-clock.ts';
 import {
   decodeHuskCallEvent,
   decodeHuskPacketEvent,
@@ -28,6 +27,7 @@ import {
   HuskPacketEvent,
 } from '../../../bpf/abi/layout.gen.ts';
 import { parseDeviceMessage } from '../../../fleet/inbox/message.ts';
+import { TestClock } from '../../lab/test-clock.ts';
 import {
   batchOf,
   type CallFields,

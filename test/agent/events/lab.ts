@@ -15,13 +15,13 @@ import type {
 } from '../../../agent/contract/event.ts';
 import { Spool, type SpoolOptions } from '../../../agent/events/spool.ts';
 import { silentLog } from '../../../agent/os/log.ts';
-import { TestClock } from '../../../agent/os/test-clock.ts';
 import {
   encodeHuskCallEvent,
   encodeHuskPacketEvent,
   HuskCallEvent,
   HuskPacketEvent,
 } from '../../../bpf/abi/layout.gen.ts';
+import { TestClock } from '../../lab/test-clock.ts';
 
 export const bootA = '11111111-1111-4111-8111-111111111111';
 export const bootB = '22222222-2222-4222-8222-222222222222';

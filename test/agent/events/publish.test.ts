@@ -11,9 +11,9 @@ import { batchEventsMax } from '../../../agent/contract/limits.ts';
 import { Publisher } from '../../../agent/events/publish.ts';
 import type { Spool } from '../../../agent/events/spool.ts';
 import { silentLog } from '../../../agent/os/log.ts';
-import type { TestClock } from '../../../agent/os/test-clock.ts';
 import { parseDeviceMessage } from '../../../fleet/inbox/message.ts';
 import { openStore } from '../../../fleet/store/open.ts';
+import type { TestClock } from '../../lab/test-clock.ts';
 import { audit, bootA, inEnvelope, lostIn, numbers, openSpool, readAll, spoolFolder } from './lab.ts';
 
 interface Line {

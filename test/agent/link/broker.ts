@@ -1,7 +1,7 @@
 // A broker for tests of the link: aedes over mutual TLS with an authority of its own, on a loopback port,
 // which can be told to misbehave; and Mosquitto with the same certificates.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer as createPlainServer, type Server, type Socket } from 'node:net';
@@ -143,8 +143,18 @@ export interface Mosquitto {
   close(): Promise<void>;
 }
 
-/** Debian's Mosquitto over mutual TLS; null where it is not installed. */
-export async function startMosquitto(certificates: TestAuthority): Promise<Mosquitto | null> {
+const mosquittoNames = ['mosquitto', '/usr/sbin/mosquitto'];
+
+/** Why a test with Mosquitto is skipped. */
+export function mosquittoMissing(): string | false {
+  const isThere = mosquittoNames.some(
+    (name) => spawnSync(name, ['-h'], { stdio: 'ignore' }).error === undefined,
+  );
+  return isThere ? false : 'needs the program mosquitto';
+}
+
+/** Debian's Mosquitto over mutual TLS. */
+export async function startMosquitto(certificates: TestAuthority): Promise<Mosquitto> {
   const folder = mkdtempSync(join(tmpdir(), 'husk-mosquitto-'));
   const port = await freePort();
   mkdirSync(join(folder, 'tls'));
@@ -165,14 +175,7 @@ export async function startMosquitto(certificates: TestAuthority): Promise<Mosqu
       'user root',
     ].join('\n'),
   );
-  let program: ChildProcess;
-  try {
-    program = await spawned(['mosquitto', '/usr/sbin/mosquitto'], ['-c', join(folder, 'mosquitto.conf')]);
-  } catch {
-    // Not installed: the caller says that it was skipped.
-    rmSync(folder, { recursive: true });
-    return null;
-  }
+  const program = await spawned(mosquittoNames, ['-c', join(folder, 'mosquitto.conf')]);
   const ended = new Promise<void>((resolve) => program.once('exit', () => resolve()));
   await listening(port);
   return {

@@ -14,11 +14,11 @@ import type { Incoming } from '../../../agent/link/inbox.ts';
 import { Session } from '../../../agent/link/session.ts';
 import { SessionMemory } from '../../../agent/link/session-memory.ts';
 import { SystemClock } from '../../../agent/os/clock.ts';
-import { FailingFiles } from '../../../agent/os/failing-files.ts';
 import { DiskFiles } from '../../../agent/os/files.ts';
 import { silentLog } from '../../../agent/os/log.ts';
 import { systemRandom } from '../../../agent/os/random.ts';
-import { freePort, makeAuthority, startMosquitto, TestBroker, until } from './broker.ts';
+import { FailingFiles } from '../../lab/failing-files.ts';
+import { freePort, makeAuthority, mosquittoMissing, startMosquitto, TestBroker, until } from './broker.ts';
 
 const certificates = makeAuthority();
 const device = 'abcdefghijklmnopqrstuvwxyz';
@@ -233,9 +233,8 @@ t.test('reconnect fails at its deadline when nothing new can be opened', async (
   const { session } = run(t, at.endpoint);
   await session.whenUp(AbortSignal.timeout(10_000));
   await at.close();
-  const started = Date.now();
+  // That it ends with its deadline and not later is tap's timeout: nothing else ends the tries.
   await t.rejects(session.reconnect(AbortSignal.timeout(1500)), { name: 'TimeoutError' });
-  t.ok(Date.now() - started < 4000, 'in time');
   const again = await broker(t, port);
   await session.whenUp(AbortSignal.timeout(10_000));
   t.equal(again.clients, 1, 'the link itself goes on trying');
@@ -279,23 +278,23 @@ t.test('a device whose certificate the broker does not take is told so', async (
   t.match(session.status().lastError, /certificate/);
 });
 
-t.test('with Mosquitto: MQTT 5, retained desired state, will and goodbye', async (t) => {
-  const at = await startMosquitto(certificates);
-  if (at === null) {
-    t.comment('skipped: mosquitto is not installed');
-    return;
-  }
-  t.teardown(() => at.close());
-  const { session, incoming, stop } = run(t, at.endpoint);
-  await session.whenUp(AbortSignal.timeout(10_000));
-  t.equal(session.status().protocol, 5);
-  await session.send({ topic: session.topics.desired, kind: 'x', body: {}, retain: true });
-  await until(() => incoming.some((one) => one.kind === 'desired'), 'the desired state');
-  await session.reconnect(AbortSignal.timeout(10_000));
-  await until(
-    () => incoming.filter((one) => one.kind === 'desired').length >= 2,
-    'it again after reconnecting',
-  );
-  await stop();
-  t.equal(session.status().state, 'stopped');
-});
+t.test(
+  'with Mosquitto: MQTT 5, retained desired state, will and goodbye',
+  { skip: mosquittoMissing() },
+  async (t) => {
+    const at = await startMosquitto(certificates);
+    t.teardown(() => at.close());
+    const { session, incoming, stop } = run(t, at.endpoint);
+    await session.whenUp(AbortSignal.timeout(10_000));
+    t.equal(session.status().protocol, 5);
+    await session.send({ topic: session.topics.desired, kind: 'x', body: {}, retain: true });
+    await until(() => incoming.some((one) => one.kind === 'desired'), 'the desired state');
+    await session.reconnect(AbortSignal.timeout(10_000));
+    await until(
+      () => incoming.filter((one) => one.kind === 'desired').length >= 2,
+      'it again after reconnecting',
+    );
+    await stop();
+    t.equal(session.status().state, 'stopped');
+  },
+);

@@ -18,10 +18,10 @@ import t from 'tap';
 import { Backoff } from '../../../agent/os/backoff.ts';
 import { version } from '../../../agent/os/build-info.ts';
 import { SystemClock } from '../../../agent/os/clock.ts';
-import { FailingFiles } from '../../../agent/os/failing-files.ts';
 import { DiskFiles, FileError } from '../../../agent/os/files.ts';
 import { findHardwareId, hardwareIdOfMac, readMachine } from '../../../agent/os/machine.ts';
-import { TestClock } from '../../../agent/os/test-clock.ts';
+import { FailingFiles } from '../../lab/failing-files.ts';
+import { TestClock } from '../../lab/test-clock.ts';
 
 const files = new DiskFiles();
 type Test = Pick<typeof t, 'teardown'>;

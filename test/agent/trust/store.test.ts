@@ -6,9 +6,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { FailingFiles } from '../../../agent/os/failing-files.ts';
 import { DiskFiles } from '../../../agent/os/files.ts';
 import { BundleStore } from '../../../agent/trust/store.ts';
+import { FailingFiles } from '../../lab/failing-files.ts';
 
 function digestOf(letter: string): string {
   return letter.repeat(64);

@@ -1,6 +1,6 @@
 // A disk that fails when a test says so: full, read-only, or cut off in the middle of a series of writes.
 
-import { FileError, type Files } from './files.ts';
+import { FileError, type Files } from '../../agent/os/files.ts';
 
 export interface Fault {
   readonly operation: 'read' | 'write' | 'remove' | 'list' | 'make folder';

@@ -1,7 +1,7 @@
 // A clock that stands still until a test moves it.
 
-import type { TimeQuality } from '../contract/envelope.ts';
-import type { Clock, WallTime } from './clock.ts';
+import type { TimeQuality } from '../../agent/contract/envelope.ts';
+import type { Clock, WallTime } from '../../agent/os/clock.ts';
 
 interface Sleeper {
   readonly wakeMs: number;
