@@ -4,6 +4,7 @@
 // misspelt limit that is silently ignored protects nobody. What the fleet may decide is not in here.
 
 import * as z from 'zod';
+import { spoolBytesLeast } from './events/spool.ts';
 import { FileError, type Files } from './os/files.ts';
 import { logLevels } from './os/log.ts';
 
@@ -90,7 +91,7 @@ const configSchema = z
       .strictObject({
         bytesMax: z
           .int()
-          .min(64 * 1024)
+          .min(spoolBytesLeast)
           .max(1024 ** 3)
           .default(8 * 1024 ** 2),
       })

@@ -7,6 +7,7 @@ import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Stream } from '../../agent/contract/event.ts';
+import { type SpoolStatus, spoolBytesLeast } from '../../agent/events/spool.ts';
 import { executablesMissing } from '../lab/executables.ts';
 import { Lab, labMissing } from '../lab/lab.ts';
 import { openSite, publishAndSettle, type Site } from '../lab/site.ts';
@@ -52,12 +53,15 @@ t.test('the controller is away for a while', { skip, timeout: 200_000 }, async (
 t.test('more happens in an outage than the spool holds', { skip, timeout: 200_000 }, async (t) => {
   const lab = await Lab.open();
   t.teardown(() => lab.close());
-  const site = await openSite(lab, { device: { config: { spool: { bytesMax: 64 * 1024 } } } });
+  const site = await openSite(lab, { device: { config: { spool: { bytesMax: spoolBytesLeast } } } });
   const probe = await ParityProbe.open(site);
   await publishAndSettle(site, { files: [probe.files.odd], trialSeconds });
   await site.controller.stop();
   const tries = 600;
   denyMany(site, tries);
+  const status = (await site.device.json(['query', 'status'])) as { readonly spool: SpoolStatus };
+  const held = status.spool.bytes;
+  t.ok(held > 0 && held <= spoolBytesLeast, `the spool holds ${held} of at most ${spoolBytesLeast} bytes`);
   await site.controller.serve();
   const seen = await waitFor(
     async () => {
@@ -73,6 +77,7 @@ t.test('more happens in an outage than the spool holds', { skip, timeout: 200_00
   );
   t.comment(JSON.stringify(seen));
   t.ok(seen.told > 0 && seen.lost > 0, 'some is kept, the rest is counted');
+  t.equal(seen.told + seen.lost, tries, 'each once');
 });
 
 t.test('the disk is full', { skip, timeout: 200_000 }, async (t) => {
