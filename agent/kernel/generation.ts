@@ -2,8 +2,8 @@
 //
 // Filling a slot goes in an order that leaves no moment at which it could be taken for whole and is not:
 //
-//   1. its generation entry is removed: from here the slot counts as empty
-//   2. a grace period passes: no program still runs that had read the live word when it named this slot
+//   1. a grace period passes: no program still runs that had read the live word when it named this slot
+//   2. its generation entry is removed: from here the slot counts as empty
 //   3. every table is a new map, filled, read back and compared, then frozen; or, where the other slot has a
 //      table of the same digest, that very map
 //   4. the maps are put into the slot's entries of the outer maps
@@ -172,16 +172,17 @@ export class Slots {
 
   async #empty(slot: Slot): Promise<void> {
     const outer = this.#outer(HuskTable.GENERATION);
-    this.#addon.remove(outer, slotKey(slot));
     // Writing an entry of a map of maps waits for a grace period (kernel/bpf/syscall.c,
     // maybe_wait_bpf_programs). The entry of the other slot is written with what it already holds.
     const other = this.#inner(HuskTable.GENERATION, otherSlot(slot));
-    if (other === null) return;
-    try {
-      await this.#addon.setInner(outer, otherSlot(slot), other);
-    } finally {
-      other.close();
+    if (other !== null) {
+      try {
+        await this.#addon.setInner(outer, otherSlot(slot), other);
+      } finally {
+        other.close();
+      }
     }
+    this.#addon.remove(outer, slotKey(slot));
   }
 
   async #makeTable(table: Table, digest: Uint8Array): Promise<MapHandle> {
