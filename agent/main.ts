@@ -412,6 +412,11 @@ function stopped(signal: AbortSignal): Promise<null> {
 }
 
 async function main(): Promise<void> {
+  // `husk-agent probe | head`: a reader who has seen enough is no failure; a full disk is one.
+  process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+    if (code !== 'EPIPE') process.stderr.write(`husk-agent: standard output: ${code}\n`);
+    process.exit(code === 'EPIPE' ? 0 : 1);
+  });
   const files = new DiskFiles();
   const addon = async () => (await import('../native/index.ts')).addon;
   process.exitCode = await runCommand(process.argv.slice(2), {

@@ -51,8 +51,14 @@ export async function offlineRows(parts: OfflineParts, view: View): Promise<read
 }
 
 async function ruleRows(kernel: Kernel): Promise<readonly Row[]> {
-  const counters = await kernel.counters();
-  return counters.map(({ id, hits, bytes }) => ({ id, hits: shownCount(hits), bytes: shownCount(bytes) }));
+  const counters = await kernel.countersInForce();
+  // What was proven of them only the agent remembers.
+  return counters.map(({ id, hits, bytes }) => ({
+    id,
+    state: 'not known without the agent',
+    hits: shownCount(hits),
+    bytes: shownCount(bytes),
+  }));
 }
 
 /** `return` without an agent. False: there is nothing to go back to. */

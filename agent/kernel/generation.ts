@@ -138,10 +138,10 @@ export class Slots {
     }
   }
 
-  /** Counter indexes that the tables of either slot name. */
-  async ruleIndexes(): Promise<Set<number>> {
+  /** Counter indexes that the tables of these slots name. */
+  async ruleIndexes(slots: readonly Slot[] = [0, 1]): Promise<Set<number>> {
     const indexes = new Set<number>();
-    for (const slot of [0, 1] as const) {
+    for (const slot of slots) {
       for (const kind of namingKinds) {
         const inner = this.#inner(kind, slot);
         if (inner === null) continue;

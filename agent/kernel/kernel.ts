@@ -143,6 +143,12 @@ export class Kernel {
     return this.#counters.read();
   }
 
+  /** Counters of the rules that the slot in force names. */
+  async countersInForce(): Promise<RuleCounter[]> {
+    const named = await this.#slots.ruleIndexes([this.#live.inForce]);
+    return (await this.#counters.read()).filter((one) => named.has(one.index));
+  }
+
   /** Totals of all programs by name, as in `INGRESS` or `PACKET_EVENTS_LOST`, over all CPUs. */
   totals(): Record<string, bigint> {
     const map = mapOf(this.#set, 'totals');

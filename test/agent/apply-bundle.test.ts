@@ -475,3 +475,16 @@ t.test('a confirmation that a full disk did not take can be gone back from', opt
   t.equal(await device.applier.returnToPrevious(), true);
   t.equal(device.inForce(), 1);
 });
+
+t.test('rules in force are those of the slot in force, whatever else has a counter', options, async (t) => {
+  const device = await bench(t);
+  await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
+  await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2').slice(0, 1)));
+  const ids = (rows: readonly { id: string }[]): string[] => rows.map((one) => one.id);
+  t.ok(
+    ids(await device.kernel.counters()).includes('stubd/no-call-home'),
+    'it goes on being counted under its name',
+  );
+  t.ok(ids(await device.kernel.countersInForce()).includes('wan/bad'));
+  t.notOk(ids(await device.kernel.countersInForce()).includes('stubd/no-call-home'));
+});
