@@ -19,9 +19,9 @@ usage: ./build.sh VERB
   deps     install what the build needs: Debian packages, npm packages, static libraries
   build    deps, then BPF objects, addon, bundles and executables (dist/husk-agent, dist/husk)
   check    formats, lint, types and the shape of the source tree, which it does not change; deps first
-  test     build, then all tests this machine can run, or the FILES named
-  demo     build, then the demonstration
-  bench    build, then the measurements
+  test     [FILES]: build, then all tests this machine can run, or those named
+  demo     [--keep] [--json]: build, then the demonstration; `demo --help` says more
+  bench    [packets|swaps|events|memory] [--keep-as-baseline]: build, then the measurements
   image    a device image (comes later)
   package  packages for distributions (comes later)
 USAGE

@@ -15,7 +15,7 @@ const usage = `usage: ./build.sh demo [--keep] [--json]
 
 Makes three network namespaces (wan, device, lan), starts the controller in the first and the agent in the
 second, and shows a signed policy at work: real packets dropped, a real system call denied, an agent killed,
-and two policies that cut the device off and are taken back by the kernel.
+and policies that cut the device off and are taken back by the kernel.
 
   --keep   at the end, leave all of it running until Ctrl-C, and say how to look at it
   --json   the account as JSON on stdout (the readable one goes to stderr)
