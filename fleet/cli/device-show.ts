@@ -27,7 +27,9 @@ export const deviceShow: CommandFile = (parent, io) => {
       line('agent', `${device.agent ?? '-'} on ${device.kernel ?? '-'} ${device.architecture ?? ''}`);
       line('enrolled', time(device.enrolledAt));
       line('certificate', `until ${time(device.certificateExpires)}`);
-      line('in force', inForce === null ? 'the baseline' : `serial ${inForce.serial}, ${inForce.digest}`);
+      const isHeard = reported !== null || device.agent !== null;
+      const baseline = isHeard ? 'the baseline' : 'not heard yet';
+      line('in force', inForce === null ? baseline : `serial ${inForce.serial}, ${inForce.digest}`);
       if (reported !== null) {
         line('reported', time(device.reportedAt));
         line('tier', reported.tier);
@@ -40,7 +42,9 @@ export const deviceShow: CommandFile = (parent, io) => {
           if (rule.why !== undefined) line('', `${rule.id}: ${rule.state}, ${rule.why}`);
         }
       }
-      for (const gap of device.gaps) line('lost', `${gap.lost} events of ${gap.stream} (${gap.place})`);
+      for (const gap of device.gaps) {
+        if (gap.lost > 0) line('lost', `${gap.lost} events of ${gap.stream} (${gap.place})`);
+      }
       if (device.assignments.length === 0) return;
       io.out('');
       const rows = device.assignments.map((one) => [

@@ -76,6 +76,17 @@ function acknowledgements(
     .map((one) => one.body);
 }
 
+/** Asks until the answer is as wanted; fails the test after a while. */
+async function shownSoon(ask: () => Promise<string>, wanted: RegExp): Promise<void> {
+  const until = Date.now() + 5000;
+  for (;;) {
+    const said = await ask();
+    if (wanted.test(said)) return;
+    if (Date.now() > until) throw new Error(`waited for ${wanted}, had: ${said}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 async function theSpine(t: Test, fleet: TestController): Promise<void> {
   const device = await fleet.device({ hardwareId: 'hw-1' });
   t.teardown(() => device.vanish());
@@ -190,6 +201,18 @@ async function theSpine(t: Test, fleet: TestController): Promise<void> {
       serial: next.serial,
       devices: [{ device: id, result: 'refused', refusal }],
     });
+  });
+
+  await t.test('a report of the baseline counts against an older birth and report', async (t) => {
+    const { serial, digest } = assignmentOf(device) ?? { serial: 0, digest: '' };
+    const inForce = { serial, digest };
+    const listed = async () => (await fleet.cli('device', 'list')).out;
+    await device.birth({ inForce });
+    await device.report(serial, digest, 'confirmed');
+    await shownSoon(listed, new RegExp(`^${id} .*  ${serial}  +${serial} `, 'm'));
+    await device.report(serial, digest, 'returned', { reason: 'local-command' });
+    await shownSoon(listed, new RegExp(`^${id} .*  -  +${serial} `, 'm'));
+    t.match((await fleet.cli('device', 'show', id)).out, /^in force +the baseline$/m);
   });
 
   await t.test('its events are stored once and acknowledged', async (t) => {

@@ -213,7 +213,7 @@ export class SimulatedDevice {
     await this.client.publishAsync(topic, JSON.stringify(this.envelope(k, body)), { qos: 1, retain });
   }
 
-  async birth(): Promise<void> {
+  async birth(more: object = {}): Promise<void> {
     const body = {
       state: 'up',
       agent: '0.1.0',
@@ -223,6 +223,7 @@ export class SimulatedDevice {
       inForce: null,
       time: 'ntp',
       nonce: randomBytes(32).toString('hex'),
+      ...more,
     };
     await this.say(this.topics.presence, 'st.birth', body, true);
   }
