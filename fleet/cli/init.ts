@@ -1,6 +1,7 @@
 // husk init: keys, authority, certificates, data folder.
 
 import { isIP } from 'node:net';
+import { resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { namePattern } from '../../agent/contract/topics.ts';
 import { createDataFolder } from '../data-folder.ts';
@@ -18,7 +19,7 @@ export const init: CommandFile = (parent, io) => {
     .addHelpText(
       'after',
       `
-The folder (default ${io.env.HUSK_DATA ?? dataDefault}) is readable by its owner alone and holds everything the
+The folder (default: HUSK_DATA where it is set, else ${dataDefault}) is readable by its owner alone and holds everything the
 controller is: keep a copy of it somewhere safe. An existing folder is never overwritten.
 
 localhost, 127.0.0.1 and ::1 are always among the names.
@@ -58,7 +59,9 @@ Example:
           io.out(`  names      ${config.names.join(', ')}`);
           io.out(`  authority  ${authority.digest}`);
           io.out(`  signer     ${signer.keyid}`);
-          io.out('Next: husk serve, then husk token create for each device.');
+          const isDefault = resolve(folder) === resolve(io.env.HUSK_DATA ?? dataDefault);
+          io.out(`Next: husk serve${isDefault ? '' : ` --data ${paths.folder}`}`);
+          io.out('then, for each device: husk token create, with the same --data or HUSK_DATA.');
         });
       },
     );

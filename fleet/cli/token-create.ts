@@ -50,8 +50,8 @@ The join line holds the token's secret and pins whom the device believes. Give i
 you trust; it is shown once.
 
 Example:
-  husk token create --uses 50 --expires 7d > join.txt
-  (on the device, in /etc/husk/agent.json: "join": "/etc/husk/join.txt")`,
+  husk token create --uses 50 --expires 7d > join
+  (on the device: put it at /etc/husk/join, and in /etc/husk/agent.json: "join": "/etc/husk/join")`,
     )
     .action(async (options: Options) => {
       const { uses, expires, deviceUrl, enrollUrl } = options;

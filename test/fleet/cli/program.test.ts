@@ -134,8 +134,11 @@ t.test('init', async (t) => {
   });
   t.match(await husk(['init', '--tenant', 'acme'], { HUSK_DATA: join(folder, 'by-name') }), {
     code: 0,
-    out: /made .*by-name for tenant acme/,
+    out: /made .*by-name for tenant acme[\s\S]*^Next: husk serve$/m,
   });
+  const elsewhere = join(folder, 'elsewhere');
+  const next = (await husk(['init', elsewhere, '--tenant', 'acme'])).out;
+  t.ok(next.split('\n').includes(`Next: husk serve --data ${elsewhere}`), next);
 });
 
 t.test('tokens', async (t) => {
@@ -218,6 +221,8 @@ t.test('empty tables are tables, and arrays', async (t) => {
   t.same(await fleet.json('events'), []);
   t.match(await fleet.cli('events'), { code: 0, out: '' });
   t.match((await fleet.cli('device', 'list')).out, /^DEVICE +HOSTNAME/);
+  const [device] = await fleet.json<{ device: string }[]>('device', 'list');
+  t.match((await fleet.cli('device', 'show', device?.device ?? '')).out, /^in force +not heard yet$/m);
 });
 
 t.test('what a device says cannot steer a terminal', async (t) => {
