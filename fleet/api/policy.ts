@@ -6,7 +6,14 @@ import type { StoredAssignment } from '../store/assignments.ts';
 import { ApiError } from './api-error.ts';
 import { findDevice } from './find-device.ts';
 import { type ApiParts, operator } from './parts.ts';
-import { type AssignmentView, assignmentView, type DeviceState, stateOf } from './views.ts';
+import {
+  type AssignmentView,
+  assignmentView,
+  type DeviceState,
+  type EnforcementView,
+  enforcementView,
+  stateOf,
+} from './views.ts';
 
 interface PublicationOrder {
   readonly documents: readonly unknown[];
@@ -21,6 +28,8 @@ export interface Progress extends AssignmentView {
   readonly state: DeviceState;
   /** A newer assignment is this device's current one. */
   readonly isSuperseded: boolean;
+  /** Null until the device says that it is in force. */
+  readonly enforcement: EnforcementView | null;
 }
 
 const devicesMax = 100_000;
@@ -93,6 +102,7 @@ export function policyRoutes(app: FastifyInstance, parts: ApiParts): void {
       state: device === null ? 'never' : stateOf(device, clock.now()),
       ...assignmentView(assignment),
       isSuperseded: store.assignments.current(assignment.device)?.serial !== assignment.serial,
+      enforcement: enforcementView(device?.reported ?? null, assignment),
     };
   }
 }

@@ -39,6 +39,15 @@ export interface AssignmentView {
   readonly resultAt: number | null;
 }
 
+/** How far a bundle is enforced where it is in force; what a rule's own mode asks for is not a shortfall. */
+export interface EnforcementView {
+  readonly rules: number;
+  readonly degraded: number;
+  readonly unsupported: number;
+  /** Of the first rule that is not fully enforced. */
+  readonly why: string | null;
+}
+
 /** A will is published at each loss of a connection; most are back before this. */
 const goneMs = 90_000;
 
@@ -66,6 +75,20 @@ export function deviceView(device: Device, assignment: StoredAssignment | null, 
 export function assignmentView(assignment: StoredAssignment): AssignmentView {
   const { serial, digest, issuedAt, result, reason, refusal, resultAt } = assignment;
   return { serial, digest, issuedAt, result: result ?? 'offered', reason, refusal, resultAt };
+}
+
+/** Null where the device does not say that this bundle is in force. */
+export function enforcementView(
+  reported: Reported | null,
+  bundle: Pick<InForce, 'serial' | 'digest'>,
+): EnforcementView | null {
+  const inForce = reported?.inForce;
+  if (!reported || inForce?.serial !== bundle.serial || inForce.digest !== bundle.digest) return null;
+  const { rules } = reported;
+  const wanting = rules.filter(({ state }) => state === 'degraded' || state === 'unsupported');
+  const degraded = wanting.filter(({ state }) => state === 'degraded').length;
+  const why = wanting[0] === undefined ? null : (wanting[0].why ?? wanting[0].id);
+  return { rules: rules.length, degraded, unsupported: wanting.length - degraded, why };
 }
 
 export function stateOf(device: Pick<Device, 'presence' | 'presenceAt'>, now: number): DeviceState {

@@ -39,6 +39,8 @@ interface Followed extends Omit<Published, 'devices'> {
 }
 
 const pollMs = 300;
+/** Devices named in what is said at the end; all of them are in the JSON. */
+const saidMax = 20;
 /** Beside the trial: fetching, compiling, a device that is just coming back. */
 const beyondTrialSeconds = 120;
 
@@ -64,7 +66,10 @@ export const policyPublish: CommandFile = (parent, io) => {
       `
 All files together become one bundle and replace what the devices enforce. Each device tries it first and
 goes back by itself where it loses the way to the controller. Devices that are offline get it when they
-come back. With --wait, exit 0 means that every device confirmed it.
+come back. A device holds the trial within its own limits (30 s to 30 minutes by default).
+
+With --wait, exit 0 means that every device confirmed it: it could be reached with the policy in force. Which
+rules it cannot fully enforce is said at the end, and in \`enforcement\` of --json.
 
 Example:
   husk policy publish branch.yaml --all --trial 60 --wait
@@ -102,13 +107,16 @@ Example:
       }
       const followed = await follow(api, io, serial, options.within ?? options.trial + beyondTrialSeconds);
       show(io, options, followed, () => {});
+      const short = followed.devices.flatMap((one) => shortfall(one) ?? []);
+      for (const line of short.slice(0, saidMax)) io.err(io.paint('yellow', line));
+      if (short.length > saidMax) io.err(`and ${short.length - saidMax} devices more`);
       const wanting = followed.devices.filter((one) => one.result !== 'confirmed');
       if (wanting.length === 0) {
         if (options.json !== true)
           io.out(io.paint('green', `confirmed by ${followed.devices.length} of ${followed.devices.length}`));
         return;
       }
-      const reasons = wanting.slice(0, 20).map((one) => `  ${nameOf(one)}: ${sentence(one)}`);
+      const reasons = wanting.slice(0, saidMax).map((one) => `  ${nameOf(one)}: ${sentence(one)}`);
       throw new Failure(
         [
           `confirmed by ${followed.devices.length - wanting.length} of ${followed.devices.length}`,
@@ -137,6 +145,19 @@ async function follow(api: ApiClient, io: Io, serial: number, withinSeconds: num
 
 function isDone(one: Progress): boolean {
   return one.isSuperseded || ['confirmed', 'refused', 'returned', 'superseded'].includes(one.result);
+}
+
+/** `vm: 3 of 5 rules degraded: xdp_ingress is not attached to wan0 (husk device show vm)` */
+function shortfall(one: Progress): string | null {
+  const { enforcement } = one;
+  if (one.result !== 'confirmed' || enforcement === null || enforcement.why === null) return null;
+  const { rules, degraded, unsupported, why } = enforcement;
+  const states = [
+    ...(degraded > 0 ? [`${degraded} of ${rules} rules degraded`] : []),
+    ...(unsupported > 0 ? [`${unsupported} of ${rules} rules unsupported`] : []),
+  ];
+  const name = one.hostname === '' ? one.device : one.hostname;
+  return shown(`${name}: ${states.join(', ')}: ${why} (husk device show ${one.device.slice(0, 8)})`);
 }
 
 function nameOf(one: Progress): string {

@@ -203,6 +203,42 @@ async function theSpine(t: Test, fleet: TestController): Promise<void> {
     });
   });
 
+  await t.test('publish --wait says which rules a confirmed bundle falls short of', async (t) => {
+    const why = 'xdp_ingress is not attached to wan0';
+    const rules = [
+      { id: 'branch/a', state: 'enforced' },
+      { id: 'branch/b', state: 'monitor' },
+      { id: 'branch/c', state: 'degraded', why },
+      { id: 'branch/d', state: 'degraded', why: 'another' },
+    ] as const;
+    const publish = async (...more: readonly string[]) => {
+      const before = assignmentOf(device)?.serial ?? 0;
+      const waiting = fleet.cli('policy', 'publish', policy, '--device', id, '--wait', ...more);
+      const { serial, digest } = await eventually(() => {
+        const one = assignmentOf(device);
+        return one !== null && one.serial > before && one;
+      }, 'the next one');
+      return { serial, digest, waiting };
+    };
+    const first = await publish();
+    await device.report(first.serial, first.digest, 'confirmed', {}, rules);
+    const said = await first.waiting;
+    t.equal(said.code, 0, 'confirmed is confirmed');
+    t.match(
+      said.err,
+      new RegExp(`: 2 of 4 rules degraded: ${why} \\(husk device show ${id.slice(0, 8)}\\)$`),
+    );
+
+    const second = await publish('--json');
+    await device.report(second.serial, second.digest, 'confirmed', {}, rules);
+    const enforcement = { rules: 4, degraded: 2, unsupported: 0, why };
+    t.match(JSON.parse((await second.waiting).out), { devices: [{ device: id, enforcement }] });
+
+    const third = await publish();
+    await device.report(third.serial, third.digest, 'confirmed', {}, rules.slice(0, 2));
+    t.notMatch((await third.waiting).err, /rules/, 'monitor is what was asked for');
+  });
+
   await t.test('a report of the baseline counts against an older birth and report', async (t) => {
     const { serial, digest } = assignmentOf(device) ?? { serial: 0, digest: '' };
     const inForce = { serial, digest };

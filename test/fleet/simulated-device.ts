@@ -14,6 +14,7 @@ import {
   type Join,
   joinPrefix,
 } from '../../agent/contract/enrollment.ts';
+import type { RuleState } from '../../agent/contract/state.ts';
 import { deviceTopics, enrollmentTopics } from '../../agent/contract/topics.ts';
 import { pemOf, rsaKey } from './test-authority.ts';
 
@@ -228,12 +229,18 @@ export class SimulatedDevice {
     await this.say(this.topics.presence, 'st.birth', body, true);
   }
 
-  async report(serial: number, digest: string, result: string, more: object = {}): Promise<void> {
+  async report(
+    serial: number,
+    digest: string,
+    result: string,
+    more: object = {},
+    rules: readonly RuleState[] = [],
+  ): Promise<void> {
     const isInForce = result === 'confirmed';
     const body = {
       inForce: isInForce ? { serial, digest } : null,
       assignment: { serial, digest, result, ...more },
-      rules: [],
+      rules,
       proven: '',
       tier: 'C',
       hooks: [],
