@@ -1,9 +1,10 @@
 // husk events: what devices saw and did, as it was stored; with --follow as it comes.
 
 import { Option } from 'commander';
-import { type HuskEvent, type Stream, streams } from '../../agent/contract/event.ts';
+import { type Stream, streams } from '../../agent/contract/event.ts';
 import type { StoredEvent } from '../store/events.ts';
 import { type CommandFile, type CommonOptions, client, command, count } from './common.ts';
+import { eventWords } from './event-words.ts';
 import { type Io, shown, time } from './io.ts';
 
 interface Options extends CommonOptions {
@@ -58,35 +59,5 @@ Example:
 
 function lineOf(io: Io, { device, ts, receivedAt, event }: StoredEvent): string {
   const when = time(ts ?? receivedAt);
-  return `${io.paint('dim', when)} ${device.slice(0, 8)} ${shown(words(event))}`;
-}
-
-function words(event: HuskEvent): string {
-  switch (event.kind) {
-    case 'packet': {
-      const times = event.count > 1 ? ` ×${event.count}` : '';
-      const from = endpoint(event.from, event.fromPort);
-      const to = endpoint(event.to, event.toPort);
-      return `${wouldBe(event.mode, event.verdict)} ${event.interface} protocol ${event.protocol} ${from} → ${to} by ${event.rule ?? event.reason}${times}`;
-    }
-    case 'call': {
-      const times = event.count > 1 ? ` ×${event.count}` : '';
-      const where =
-        event.call === 'socket' ? `${event.family} ${event.type}` : endpoint(event.address, event.port);
-      return `${wouldBe(event.mode, event.verdict)} ${event.call} ${where} of ${event.command} (${event.pid}, uid ${event.uid}) in ${event.cgroup} by ${event.rule ?? 'default'}${times}`;
-    }
-    case 'audit':
-      return `${event.what} ${JSON.stringify(event.detail)}`;
-    case 'gap':
-      return `lost ${event.lost} events (${event.where})`;
-  }
-}
-
-function wouldBe(mode: 'monitor' | 'enforce', verdict: string): string {
-  return mode === 'monitor' && verdict !== 'allow' ? `would ${verdict}` : verdict;
-}
-
-function endpoint(address: string, port: number): string {
-  if (port === 0) return address;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return `${io.paint('dim', when)} ${device.slice(0, 8)} ${shown(eventWords(event))}`;
 }

@@ -2,8 +2,10 @@
 
 import { Argument } from 'commander';
 import { type View, views } from '../../agent/contract/query.ts';
+import { parseEventRow } from '../inbox/message.ts';
 import { type CommandFile, type CommonOptions, client, command, count, show } from './common.ts';
-import { table, UsageError } from './io.ts';
+import { eventWords } from './event-words.ts';
+import { type Io, shown, table, time, UsageError } from './io.ts';
 
 interface Options extends CommonOptions {
   readonly within: number;
@@ -42,6 +44,7 @@ Example:
       });
       show(io, options, rows, () => {
         if (rows.length === 0) io.out(io.paint('dim', 'no rows'));
+        else if (view === 'events') for (const row of rows) io.out(eventLine(io, row));
         else if (rows.length === 1)
           for (const [key, value] of entries(rows[0])) io.out(`${key.padEnd(16)} ${cell(value)}`);
         else {
@@ -59,6 +62,13 @@ Example:
       });
     });
 };
+
+/** What a device of another version says differently is shown as it came. */
+function eventLine(io: Io, row: unknown): string {
+  const event = parseEventRow(row);
+  if (event === null) return shown(cell(row));
+  return `${io.paint('dim', time(event.ts))} ${event.stream.padEnd(5)} ${shown(eventWords(event.event))}`;
+}
 
 function argument(text: string): readonly [string, unknown] {
   const at = text.indexOf('=');

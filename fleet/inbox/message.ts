@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import type { ConfirmationAsked, PartsAsked } from '../../agent/contract/bundle.ts';
 import { type Envelope, envelopeKinds } from '../../agent/contract/envelope.ts';
-import { type EventBatch, streams } from '../../agent/contract/event.ts';
+import { type EventBatch, type SpooledEvent, type Stream, streams } from '../../agent/contract/event.ts';
 import { parseJson } from '../../agent/contract/json.ts';
 import {
   answerPartBytesMax,
@@ -150,6 +150,7 @@ const spooled = z.looseObject({
   tq: quality,
   event: z.discriminatedUnion('kind', [packetEvent, callEvent, auditEvent, gapEvent]),
 });
+const tailed = spooled.extend({ stream: z.enum(streams) });
 const batch = z
   .looseObject({ stream: z.enum(streams), events: z.array(spooled).min(1).max(batchEventsMax) })
   .refine(isRising, { message: 'numbers do not rise', path: ['events'] });
@@ -187,6 +188,12 @@ const kinds = {
 } as const;
 
 type Read = (envelope: Envelope) => Omit<DeviceMessage, 'who'>;
+
+/** A row of the view `events`; null where it is not one. */
+export function parseEventRow(row: unknown): (SpooledEvent & { readonly stream: Stream }) | null {
+  const parsed = tailed.safeParse(row);
+  return parsed.success ? (parsed.data as SpooledEvent & { readonly stream: Stream }) : null;
+}
 
 /** `leaf` is what follows `up/`. Throws MalformedMessage. */
 export function parseDeviceMessage(leaf: string, bytes: Uint8Array): DeviceMessage {

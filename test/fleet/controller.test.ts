@@ -304,8 +304,23 @@ async function theSpine(t: Test, fleet: TestController): Promise<void> {
     t.same(await fleet.json('query', id, 'events', 'count=5', 'all=true'), [{ n: 1 }, { n: 2 }]);
     await answering;
 
-    const refusing = eventually(
+    const event = { kind: 'audit', what: 'x\u001b[31m', detail: { a: 1 } };
+    const rows = [{ stream: 'audit', seq: 1, mono: 1, ts: Date.now(), tq: 'ntp', event }, { odd: '\u001b' }];
+    const answeringEvents = eventually(
       () => device.received.filter((one) => one.topic === device.topics.request)[1],
+      'the question',
+    ).then(async ({ payload }) => {
+      const { body } = JSON.parse(payload.toString()) as { body: { id: string } };
+      const part = { id: body.id, part: 0, last: true, rows };
+      await device.say(device.topics.answer('controller'), 'rs.part', part);
+    });
+    const lines = (await fleet.cli('query', id, 'events')).out.split('\n');
+    await answeringEvents;
+    t.match(lines[0], /^\d{4}-\S+ \S+ audit x\\u\{1b\}\[31m \{"a":1\}$/, 'as husk events shows it');
+    t.same(lines.slice(1), ['{"odd":"\\u001b"}'], 'what is no event is shown as it came');
+
+    const refusing = eventually(
+      () => device.received.filter((one) => one.topic === device.topics.request)[2],
       'the question',
     ).then(async ({ payload }) => {
       const { body } = JSON.parse(payload.toString()) as { body: { id: string } };
