@@ -17,7 +17,6 @@ import type { PolicyDocument } from './contract/policy.ts';
 import { type Refusal, RefusalError } from './contract/refusal.ts';
 import type { InForce, ReturnReason, RuleState } from './contract/state.ts';
 import type { Kernel, LiveWord, LoadedGeneration } from './kernel/kernel.ts';
-import type { Proof } from './kernel/prove.ts';
 import { followingKinds } from './kernel/tables.ts';
 import type { Clock } from './os/clock.ts';
 import type { Log } from './os/log.ts';
@@ -29,6 +28,7 @@ import { formatFaults } from './policy/faults.ts';
 import { parseDocuments } from './policy/parse.ts';
 import type { DeviceFacts, TableImage } from './policy/table-image.ts';
 import { makeTries } from './policy/tries.ts';
+import { describeProof, ruleStates } from './rule-states.ts';
 import type { Trusted } from './trust/keys.ts';
 import type { BundleStore, LastAssignment } from './trust/store.ts';
 import { type VerifiedBundle, verifyAssignment, verifyBundle, verifyConfirmation } from './trust/verify.ts';
@@ -264,7 +264,7 @@ export class BundleApplier {
     });
     const proof = await kernel.prove(generation, makeTries(documents, this.#facts()));
     kernel.settle(generation);
-    this.#made = { ...made, ...described(proof) };
+    this.#made = { ...made, untried: proof.untried, proven: describeProof(proof) };
     log.info({ serial, digest: generation.digest, proven: this.#made.proven }, 'in force');
   }
 
@@ -385,7 +385,7 @@ export class BundleApplier {
           ? null
           : { serial: record.serial, digest: record.bundleDigest },
       assignment: this.#last,
-      rules: this.#made === null ? [] : ruleStates(this.#made),
+      rules: this.#made === null ? [] : ruleStates(this.#made.image.rules, this.#made.untried),
       proven: this.#made?.proven ?? 'nothing yet',
       image: this.#made?.image ?? null,
       documents: this.#made?.documents ?? [],
@@ -439,7 +439,13 @@ export class BundleApplier {
 
       store.beginTrial(assignment, this.#parts.bootId);
       this.#step('trial-stored');
-      await this.#try(assignment, generation, { ...made, ...described(proof) }, before, signal);
+      await this.#try(
+        assignment,
+        generation,
+        { ...made, untried: proof.untried, proven: describeProof(proof) },
+        before,
+        signal,
+      );
     } catch (error) {
       this.#endWithoutTrial(assignment, error);
     }
@@ -706,28 +712,6 @@ function readPolicy(bundle: VerifiedBundle): readonly PolicyDocument[] {
   const errors = all.filter((fault) => fault.severity === 'error');
   if (errors.length > 0) throw new RefusalError('policy.invalid', formatFaults(errors.slice(0, 20)));
   return documents;
-}
-
-function described({ packets, calls, untried }: Proof): Pick<Made, 'untried' | 'proven'> {
-  const rest = untried.length === 0 ? '' : `, ${untried.length} rules not tried`;
-  return { untried, proven: `${packets} packets by twin run, ${calls} calls by canary${rest}` };
-}
-
-/** What may be said of each rule: enforced only if it was seen to decide in this kernel. */
-function ruleStates(made: Made): RuleState[] {
-  const untried = new Set(made.untried);
-  const seen = new Map<string, RuleState>();
-  for (const rule of made.image.rules) {
-    if (rule.mode === 'monitor') seen.set(rule.id, { id: rule.id, state: 'monitor' });
-    else if (untried.has(rule.id)) {
-      seen.set(rule.id, {
-        id: rule.id,
-        state: 'degraded',
-        why: 'loaded, but nothing could be made that it alone decides',
-      });
-    } else seen.set(rule.id, { id: rule.id, state: 'enforced' });
-  }
-  return [...seen.values()];
 }
 
 /** What is neither a refusal nor ours came from the kernel. */

@@ -1,0 +1,34 @@
+// Goal: a rule is called enforced only if it was tried and acts.
+// Method: compiled rules of every mode, tried and not.
+
+import t from 'tap';
+import type { CompiledRule } from '../../agent/policy/table-image.ts';
+import { describeProof, ruleStates } from '../../agent/rule-states.ts';
+
+function compiled(id: string, mode: CompiledRule['mode']): CompiledRule {
+  return { id, index: 0, at: 'ingress', mode, verdict: 'drop' };
+}
+
+t.test('enforced needs a try, monitor is never more than that', async (t) => {
+  const rules = [
+    compiled('a', 'enforce'),
+    compiled('b', 'enforce'),
+    compiled('c', 'monitor'),
+    compiled('d', 'monitor'),
+  ];
+  t.match(ruleStates(rules, ['b', 'd']), [
+    { id: 'a', state: 'enforced' },
+    { id: 'b', state: 'degraded', why: /nothing could be made/ },
+    { id: 'c', state: 'monitor' },
+    { id: 'd', state: 'monitor' },
+  ]);
+});
+
+t.test('a rule of several entries is one rule', async (t) => {
+  t.equal(ruleStates([compiled('a', 'enforce'), compiled('a', 'enforce')], []).length, 1);
+});
+
+t.test('a proof says how much it tried', async (t) => {
+  t.equal(describeProof({ packets: 10, calls: 4, untried: [] }), '10 packets by twin run, 4 calls by canary');
+  t.match(describeProof({ packets: 1, calls: 0, untried: ['a'] }), /1 rules not tried$/);
+});
