@@ -26,12 +26,26 @@ export interface PacketEvent {
   readonly kind: 'packet';
   /** `document/rule`, or null where no rule gave the verdict. */
   readonly rule: string | null;
-  readonly verdict: 'allow' | 'drop';
+  /** log: a rule that only reports. */
+  readonly verdict: 'allow' | 'drop' | 'reject' | 'log';
   readonly mode: 'monitor' | 'enforce';
   readonly reason: string;
   readonly hook: string;
   readonly serial: number;
   readonly interface: string;
+  /** `document/zone` of the interface. */
+  readonly zone?: string;
+  /** Going out: the interface by which it came in; absent where the device made it, and coming in. */
+  readonly cameBy?: string;
+  /** Of its connection, where connections are followed. */
+  readonly state?: string;
+  /** The outer VLAN tag. */
+  readonly vlan?: number;
+  /** ICMP alone. */
+  readonly icmp?: { readonly type: number; readonly code: number };
+  /** The first bytes of the first packet, hex: from the Ethernet header on, or from the IP header where `link` is ip. */
+  readonly data?: string;
+  readonly link?: 'ethernet' | 'ip';
   readonly family: 'ipv4' | 'ipv6' | 'other';
   readonly etherType: number;
   readonly from: string;

@@ -4,6 +4,35 @@
 // Schema for editors is ../policy/policy.schema.gen.json. A document that cannot be enforced as written
 // is refused, never partly taken: what is not in these types is not understood.
 
+import type { Addresses, PacketPolicy, PortMatch } from './packet-policy.ts';
+
+export type {
+  Addresses,
+  AddressMatch,
+  Admins,
+  ConnectionSettings,
+  ConnectionState,
+  ConnectionTimeout,
+  Dscp,
+  EtherType,
+  Expectation,
+  IcmpMatch,
+  Limit,
+  Log,
+  OrNot,
+  PacketMatch,
+  PacketPolicy,
+  PacketRule,
+  PortMatch,
+  Protocol,
+  RejectWith,
+  SetSource,
+  TcpFlag,
+  VlanMatch,
+  Zone,
+  ZoneRules,
+} from './packet-policy.ts';
+
 export const apiVersion = 'husk/v1';
 
 export type PolicyDocument = PacketPolicy | HardeningPolicy | AddressSet;
@@ -18,9 +47,6 @@ export interface Metadata {
 /** off: not compiled. monitor: counted and reported, not acted on. enforce. A rule may lower its policy's mode, never raise it. */
 export type Mode = 'off' | 'monitor' | 'enforce';
 
-/** An address, a prefix (`192.0.2.0/24`, `2001:db8::/32`) or a range (`192.0.2.1-192.0.2.9`). */
-export type Addresses = string;
-
 export interface AddressSet {
   readonly apiVersion: typeof apiVersion;
   readonly kind: 'AddressSet';
@@ -29,61 +55,18 @@ export interface AddressSet {
     /** Either this, or `file` beside the document (one entry a line, `#` comments, .gz too), which the CLI reads in before signing. */
     readonly addresses?: readonly Addresses[];
     readonly file?: string;
+    /** Urgent ones: in force without the list being built anew, each with an end if it has one. */
+    readonly additions?: readonly Addition[];
+    /** Count the hits of each entry; at most 65,536 entries then. Default: only of the set. */
+    readonly countEntries?: boolean;
   };
 }
 
-export interface PacketPolicy {
-  readonly apiVersion: typeof apiVersion;
-  readonly kind: 'PacketPolicy';
-  readonly metadata: Metadata;
-  readonly spec: {
-    readonly mode: Mode;
-    /** Zone name → its interfaces, by name or glob. An interface is in one zone at the most. */
-    readonly zones: Readonly<Record<string, { readonly interfaces: readonly string[] }>>;
-    readonly sets?: Readonly<Record<string, SetSource>>;
-    /** What happens to a packet whose headers cannot be read. Default: drop. */
-    readonly unparseable?: 'allow' | 'drop';
-    readonly ingress: readonly ZoneRules[];
-    readonly egress: readonly ZoneRules[];
-  };
+export interface Addition {
+  readonly address: Addresses;
+  /** RFC 3339, as in `2026-12-01T12:00:00Z`; from then on it counts no more. */
+  readonly until?: string;
 }
-
-/** Written out, or an AddressSet document of the same bundle. */
-export type SetSource = readonly Addresses[] | { readonly addressSet: string };
-
-export interface ZoneRules {
-  readonly zone: string;
-  /** What happens to a packet that no rule matches. */
-  readonly default: 'allow' | 'drop';
-  readonly rules: readonly PacketRule[];
-}
-
-export interface PacketRule {
-  /** Unique in the document; counters and events are kept under `document/rule`. */
-  readonly id: string;
-  readonly mode?: Mode;
-  readonly from?: AddressMatch;
-  readonly to?: AddressMatch;
-  readonly family?: 'ipv4' | 'ipv6';
-  readonly protocol?: Protocol;
-  /** tcp, udp and sctp only. A later fragment carries no ports and matches no rule that asks for them. */
-  readonly ports?: { readonly from?: PortMatch; readonly to?: PortMatch };
-  /** tcp only: flags that must be set and flags that must not be. */
-  readonly tcpFlags?: { readonly set?: readonly TcpFlag[]; readonly unset?: readonly TcpFlag[] };
-  readonly action: 'allow' | 'drop';
-}
-
-/** Addresses written out, or a set by name; `not` turns the whole condition round. */
-export type AddressMatch =
-  | Addresses
-  | readonly Addresses[]
-  | { readonly set: string; readonly not?: boolean }
-  | { readonly not: Addresses | readonly Addresses[] };
-
-export type Protocol = 'tcp' | 'udp' | 'sctp' | 'icmp' | 'icmpv6' | 'gre' | 'esp' | number;
-/** One port, a range `8000-8080`, or several of both. */
-export type PortMatch = number | string | readonly (number | string)[];
-export type TcpFlag = 'fin' | 'syn' | 'rst' | 'psh' | 'ack' | 'urg';
 
 export interface HardeningPolicy {
   readonly apiVersion: typeof apiVersion;

@@ -6,7 +6,11 @@ export const views = {
   status: 'What is in force, the last assignment, tier, hooks, kernel memory, link and spool.',
   interfaces: 'Interfaces with their addresses, zone and attached hooks.',
   rules: 'Rules in force with state and counters.',
-  sets: 'Address sets in force with their sizes.',
+  sets: 'Address sets in force with their sizes, the hits of the rules that name them, and of entries that are counted one by one.',
+  connections:
+    'Connections that are followed; arguments `address`, `port`, `protocol`, `count` (default 50, at most 1000).',
+  drops:
+    'Why packets were stopped: rule, zone, since when, how often, and the first bytes of the last of them.',
   events: 'The newest events of the spool; argument `count` (default 50, at most 1000).',
 } as const;
 export type View = keyof typeof views;

@@ -8,13 +8,20 @@ import type { PolicyDocument } from '../contract/policy.ts';
 import { idsOf } from './check.ts';
 import { compile } from './compile.ts';
 import { unseenDenial } from './compile-calls.ts';
+import { plainDevice } from './device-view.ts';
 import { type Fault, FaultList, type Path } from './faults.ts';
 import { effectiveMode } from './ids.ts';
+import { type KernelMemory, kernelMemory, usualSizes } from './kernel-memory.ts';
 import { activeHardening } from './subjects.ts';
 import type { DeviceFacts } from './table-image.ts';
 import { type BeyondAt, OverLimitError } from './tables.ts';
 
-const anyDevice: DeviceFacts = { interfaces: [], cgroupId: () => null, ruleIndex: () => 0 };
+const anyDevice: DeviceFacts = {
+  ...plainDevice([]),
+  cgroupId: () => null,
+  ruleIndex: () => 0,
+  bootSeconds: () => null,
+};
 
 /** For documents that were checked and are without error: all that is unseen, or else the first limit gone over. */
 export function checkFit(documents: readonly PolicyDocument[]): readonly Fault[] {
@@ -32,6 +39,14 @@ export function checkFit(documents: readonly PolicyDocument[]): readonly Fault[]
     else faults.addAt({ ...place, index: documents.indexOf(place.document) }, message);
   }
   return faults.all();
+}
+
+/**
+ * What documents that fit would take of a device's kernel memory, with the usual sizes of what does not hang on them.
+ * `cpus`: each has counters of its own.
+ */
+export function statedMemory(documents: readonly PolicyDocument[], cpus: number): KernelMemory {
+  return kernelMemory(compile(documents, anyDevice).kernelBytes, { ...usualSizes, cpus });
 }
 
 function checkUnseen(documents: readonly PolicyDocument[], faults: FaultList): void {

@@ -5,8 +5,9 @@ import { RefusalError } from '../contract/refusal.ts';
 import { type Checking, checkAddressSetName, checkEntries, checkPorts } from './checking.ts';
 import type { Path } from './faults.ts';
 import { callNames, effectiveMode, raisesMode } from './ids.ts';
+import { effective } from './packet-conditions.ts';
 import { type AddressRanges, anyAddresses, covers, isEmpty } from './ranges.ts';
-import { type CallReach, callCovers, callReach, effective } from './reach.ts';
+import { type CallReach, callCovers, callReach } from './reach.ts';
 import { isList, type ResolvedSet } from './sets.ts';
 
 interface Reaching {

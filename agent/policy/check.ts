@@ -5,14 +5,17 @@
 // of policy have a file each. The order of work is: each document for itself, then all of them together.
 
 import { HUSK_RULE_ID_BYTES } from '../../bpf/abi/layout.gen.ts';
-import type { AddressSet, PolicyDocument } from '../contract/policy.ts';
+import type { Addition, AddressSet, PolicyDocument } from '../contract/policy.ts';
 import { checkHardeningPolicy } from './check-hardening.ts';
-import { checkPacketPolicy } from './check-packet.ts';
-import { type Checking, checkEntries } from './checking.ts';
+import { checkConnectionSettings, checkPacketPolicy } from './check-packet.ts';
+import { type Checking, checkEntries, checkEntry } from './checking.ts';
 import { type Fault, FaultList, type Path } from './faults.ts';
 import { globsOverlap } from './globs.ts';
 import { callDefaultId, callNames, directions, ruleId, zoneDefaultId } from './ids.ts';
 import { SetResolver } from './sets.ts';
+
+/** Entries of one set that are counted one by one; each takes a counter for each CPU. */
+const countedEntriesMax = 65_536;
 
 /** `isWhole: false`: some documents of the bundle could not be read, and names that do not resolve may be theirs. */
 export function checkDocuments(
@@ -38,6 +41,7 @@ export function checkDocuments(
   checkRuleIds(each);
   checkInterfaces(each);
   checkUnparseable(each);
+  checkConnectionSettings(each);
   return faults.all();
 }
 
@@ -66,6 +70,26 @@ function checkAddressSet({ spec }: AddressSet, { fault }: Checking): void {
     fault(['spec'], 'has neither addresses nor file');
   }
   checkEntries(spec.addresses ?? [], ['spec', 'addresses'], fault);
+  if (spec.countEntries === true && (spec.addresses?.length ?? 0) > countedEntriesMax) {
+    const message = `counts ${spec.addresses?.length} entries, at most ${countedEntriesMax}`;
+    fault(['spec', 'countEntries'], message);
+  }
+  checkAdditions(spec.additions ?? [], fault);
+}
+
+/** One address has one end: where it stands twice, nobody could say which holds. */
+function checkAdditions(additions: readonly Addition[], fault: Checking['fault']): void {
+  const seen = new Map<string, number>();
+  additions.forEach(({ address, until }, index) => {
+    const path = ['spec', 'additions', index];
+    checkEntry(address, [...path, 'address'], fault);
+    const before = seen.get(address);
+    if (before !== undefined) fault([...path, 'address'], `"${address}" is added before, at ${before}`);
+    else seen.set(address, index);
+    if (until !== undefined && Number.isNaN(Date.parse(until))) {
+      fault([...path, 'until'], `"${until}" is not a time such as 2026-12-01T12:00:00Z`);
+    }
+  });
 }
 
 function checkNames(each: Each): void {

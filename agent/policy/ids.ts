@@ -1,6 +1,6 @@
 // Stable ids: what counters, events and reports are kept under, whatever else of a policy changes.
 
-import type { HardeningPolicy, Mode, PacketPolicy } from '../contract/policy.ts';
+import type { Mode } from '../contract/policy.ts';
 
 export type Direction = 'ingress' | 'egress';
 export const directions = ['ingress', 'egress'] as const satisfies readonly Direction[];
@@ -8,7 +8,7 @@ export const directions = ['ingress', 'egress'] as const satisfies readonly Dire
 export type CallName = 'connect' | 'bind' | 'socket';
 export const callNames = ['connect', 'bind', 'socket'] as const satisfies readonly CallName[];
 
-type Named = PacketPolicy | HardeningPolicy;
+type Named = { readonly metadata: { readonly name: string } };
 
 export const ruleId = (document: Named, rule: { readonly id: string }) =>
   `${document.metadata.name}/${rule.id}`;

@@ -83,11 +83,18 @@ function shapeFaults(issue: Issue, around: Path): readonly ShapeFault[] {
 
 /** Of several possible shapes, the only one that the value has from outside; its faults say more than "none fits". */
 function closestBranch(branches: readonly (readonly Issue[])[]): readonly Issue[] | null {
-  const inside = branches.filter((branch) =>
-    branch.every((one) => one.path.length > 0 || !['invalid_type', 'invalid_value'].includes(one.code)),
-  );
+  const inside = branches.filter((branch) => !branch.some(isFromOutside));
   const ranked = inside.toSorted((a, b) => a.length - b.length);
   return ranked[0] ?? null;
+}
+
+/** Whether the value is of another kind altogether, and no shape inside of it can be at fault. */
+function isFromOutside(issue: Issue): boolean {
+  if (issue.path.length > 0) return false;
+  if (issue.code === 'invalid_union') {
+    return issue.errors.length > 0 && issue.errors.every((branch) => branch.some(isFromOutside));
+  }
+  return issue.code === 'invalid_type' || issue.code === 'invalid_value';
 }
 
 /** One sentence, in the words of the document and not of the schema's library. */
@@ -104,6 +111,7 @@ function describe(issue: { readonly code?: string; readonly input?: unknown } & 
       if (issue.note === 'No matching discriminator') {
         return 'has to be PacketPolicy, HardeningPolicy or AddressSet';
       }
+      if (issue.input === undefined) return 'is required';
       return `has to be ${oneOf(expectedByBranches(issue.errors as readonly (readonly Issue[])[]))}, not ${found}`;
     case 'too_big':
       return `is too ${issue.origin === 'number' || issue.origin === 'int' ? 'large' : 'long'}: at most ${issue.maximum}`;
@@ -121,6 +129,7 @@ function expectedByBranches(branches: readonly (readonly Issue[])[]): readonly s
   const wanted = branches.flat().flatMap((one): readonly string[] => {
     if (one.path.length > 0) return [];
     if (one.code === 'invalid_type') return [nameOfExpected(one.expected)];
+    if (one.code === 'invalid_union') return expectedByBranches(one.errors);
     return one.code === 'invalid_value' ? one.values.map(String) : [];
   });
   return [...new Set(wanted)];

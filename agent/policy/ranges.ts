@@ -31,8 +31,8 @@ export function rangesFrom(
   entries: readonly string[],
   onFault: (index: number, message: string) => void,
 ): AddressRanges {
-  const ipv4 = new Builder();
-  const ipv6 = new Builder();
+  const ipv4 = new Builder(3);
+  const ipv6 = new Builder(0);
   const scratch = new Uint32Array(rangeWords);
   entries.forEach((entry, index) => {
     const family = readRange(entry, scratch);
@@ -42,10 +42,43 @@ export function rangesFrom(
   return { ipv4: ipv4.merged(), ipv6: ipv6.merged() };
 }
 
-/** Gathers ranges in any order. */
+/** Lists shorter than this are read again and not remembered. */
+const rememberedLeast = 1000;
+/** Held weakly: a device keeps the documents that are in force, and is not to keep what was read of them as well. */
+const remembered = new WeakMap<readonly string[], WeakRef<AddressRanges>>();
+
+/**
+ * The same for a list of a document, which nobody changes: checks, compiler and tries all read it, and a list of a
+ * million is read once where they follow one another.
+ */
+export function rangesOfList(
+  entries: readonly string[],
+  onFault: (index: number, message: string) => void,
+): AddressRanges {
+  const known = remembered.get(entries)?.deref();
+  if (known !== undefined) return known;
+  let isWhole = true;
+  const ranges = rangesFrom(entries, (index, message) => {
+    isWhole = false;
+    onFault(index, message);
+  });
+  // One with faults has to tell them again.
+  if (isWhole && entries.length >= rememberedLeast) remembered.set(entries, new WeakRef(ranges));
+  return ranges;
+}
+
+/** Beyond so many, a word and an index are no whole number of 53 bits together. */
+const packedMax = 2 ** 21;
+
+/** Gathers ranges in any order. `keyWord`: the first word in which addresses differ. */
 class Builder {
   #words = new Uint32Array(rangeWords * 16);
   #count = 0;
+  readonly #keyWord: number;
+
+  constructor(keyWord: number) {
+    this.#keyWord = keyWord;
+  }
 
   push(range: Uint32Array): void {
     const at = this.#count * rangeWords;
@@ -54,38 +87,80 @@ class Builder {
       grown.set(this.#words);
       this.#words = grown;
     }
-    this.#words.set(range, at);
+    copyRange(range, 0, this.#words, at);
     this.#count++;
   }
 
   /** Sorted, overlapping and adjacent ranges made one. */
   merged(): Ranges {
     const words = this.#words;
-    const order = new Uint32Array(this.#count);
-    for (let index = 0; index < order.length; index++) order[index] = index * rangeWords;
-    order.sort((a, b) => compareWords(words, a, words, b));
-    const out = new Uint32Array(order.length * rangeWords);
+    const out = new Uint32Array(this.#count * rangeWords);
     let end = 0;
-    for (const at of order) {
+    for (const at of this.#order()) {
       const previous = end - rangeWords;
       if (previous >= 0 && reaches(out, previous + 4, words, at)) {
         if (compareWords(words, at + 4, out, previous + 4) > 0) {
-          out.set(words.subarray(at + 4, at + 8), previous + 4);
+          for (let word = 4; word < rangeWords; word++) out[previous + word] = words[at + word] ?? 0;
         }
       } else {
-        out.set(words.subarray(at, at + rangeWords), end);
+        copyRange(words, at, out, end);
         end += rangeWords;
       }
     }
     return out.slice(0, end);
   }
+
+  /** Where the ranges are, by their first addresses. */
+  #order(): Uint32Array {
+    const words = this.#words;
+    const order = new Uint32Array(this.#count);
+    const compare = (a: number, b: number) => compareWords(words, a, words, b);
+    let isSorted = true;
+    for (let index = 0; index < order.length; index++) {
+      const at = index * rangeWords;
+      order[index] = at;
+      isSorted &&= index === 0 || compare(at - rangeWords, at) <= 0;
+    }
+    if (isSorted) return order;
+    if (order.length > packedMax) return order.sort(compare);
+    // Numbers without a comparison of ours sort several times as fast.
+    const packed = new Float64Array(order.length);
+    for (let index = 0; index < packed.length; index++) {
+      packed[index] = (words[index * rangeWords + this.#keyWord] ?? 0) * packedMax + index;
+    }
+    packed.sort();
+    let runFrom = 0;
+    for (let index = 0; index < packed.length; index++) {
+      order[index] = ((packed[index] ?? 0) % packedMax) * rangeWords;
+      const isLast = index + 1 === packed.length;
+      if (!isLast && sameKey(packed[index] ?? 0, packed[index + 1] ?? 0)) continue;
+      if (index > runFrom) order.subarray(runFrom, index + 1).sort(compare);
+      runFrom = index + 1;
+    }
+    return order;
+  }
+}
+
+const sameKey = (a: number, b: number) => Math.floor(a / packedMax) === Math.floor(b / packedMax);
+
+function copyRange(from: Uint32Array, at: number, to: Uint32Array, toAt: number): void {
+  for (let word = 0; word < rangeWords; word++) to[toAt + word] = from[at + word] ?? 0;
 }
 
 /** Whether a range that ends at `last` overlaps or touches one that starts, no lower, at `first`. */
 function reaches(a: Uint32Array, last: number, b: Uint32Array, first: number): boolean {
-  if (compareWords(a, last, b, first) >= 0) return true;
-  const next = a.slice(last, last + 4);
-  return addOne(next, 0) && compareWords(next, 0, b, first) === 0;
+  return compareWords(a, last, b, first) >= 0 || isNext(a, last, b, first);
+}
+
+/** Whether the address at `b[next]` is the one that follows that at `a[at]`. */
+function isNext(a: Uint32Array, at: number, b: Uint32Array, next: number): boolean {
+  let carry = 1;
+  for (let word = 3; word >= 0; word--) {
+    const sum = ((a[at + word] ?? 0) + carry) >>> 0;
+    if (sum !== b[next + word]) return false;
+    if (sum !== 0) carry = 0;
+  }
+  return carry === 0;
 }
 
 /** Adds one in place; false where the address was the very last. */

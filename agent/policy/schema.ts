@@ -14,156 +14,23 @@ import {
   type PacketPolicy,
   type PolicyDocument,
 } from '../contract/policy.ts';
-import { entryLengthMax } from './addresses.ts';
-import { protocolNumbers, socketFamilyNumbers, socketTypeNumbers, tcpFlagBits } from './numbers.ts';
-
-/** Rules of one zone and direction; far above what a device takes, and low enough to compare all pairs. */
-const rulesMax = 10_000;
-/** Entries of one list; a bundle of the greatest size holds fewer. */
-const addressesMax = 2_000_000;
-const labelsMax = 64;
-const zonesMax = 256;
-const setsMax = 1024;
-const portsMax = 256;
-/** IFNAMSIZ without its NUL. */
-const interfaceNameMax = 15;
-
-const words = <Word extends string>(numbers: Readonly<Record<Word, number>>) =>
-  z.enum(Object.keys(numbers) as [Word, ...Word[]]);
-
-const name = z
-  .string()
-  .max(63)
-  .regex(/^[a-z0-9][a-z0-9.-]*$/, 'has to be lower case letters, digits, "-" and "."');
-const localName = z
-  .string()
-  .max(63)
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'has to be letters, digits, ".", "_" and "-"');
-
-const metadata = z.strictObject({
-  name: name.describe('Unique per kind in a bundle.'),
-  labels: z.exactOptional(
-    z
-      .record(
-        z
-          .string()
-          .max(63)
-          .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/),
-        z.string().max(255),
-      )
-      .refine((labels) => Object.keys(labels).length <= labelsMax, `at most ${labelsMax} labels`)
-      .describe('Free words for finding documents.'),
-  ),
-  owner: z.exactOptional(z.string().max(255).describe('Who answers for this document.')),
-});
-
-const mode = z
-  .enum(['off', 'monitor', 'enforce'])
-  .describe(
-    'off: not compiled. monitor: counted and reported, not acted on. A rule may lower it, never raise it.',
-  );
-
-const addresses = z
-  .string()
-  .min(1)
-  .max(entryLengthMax)
-  .describe('An address, a prefix such as 192.0.2.0/24, or a range such as 192.0.2.1-192.0.2.9.');
-const addressList = z.array(addresses).min(1).max(addressesMax);
-const addressSetReference = z.strictObject({
-  addressSet: name.describe('Name of an AddressSet document in the same bundle.'),
-});
-
-const addressMatch = z
-  .union([
-    addresses,
-    addressList,
-    z.strictObject({
-      set: localName.describe('Name of a set of this policy.'),
-      not: z.exactOptional(z.boolean().describe('true: every address that is not in the set.')),
-    }),
-    z.strictObject({ not: z.union([addresses, addressList]).describe('Every address but these.') }),
-  ])
-  .describe('Addresses written out, or a set by its name.');
-
-const protocol = z
-  .union([words(protocolNumbers), z.int().min(0).max(255)])
-  .describe('By name, or the number in the IP header.');
-
-const port = z.int().min(0).max(65535);
-const portRange = z
-  .string()
-  .max(16)
-  .regex(/^\d{1,5}(-\d{1,5})?$/, 'has to be a port or a range such as 8000-8080');
-const portMatch = z
-  .union([
-    port,
-    portRange,
-    z
-      .array(z.union([port, portRange]))
-      .min(1)
-      .max(portsMax),
-  ])
-  .describe('A port, a range such as "8000-8080", or several of both.');
-
-const tcpFlags = z.array(words(tcpFlagBits)).max(Object.keys(tcpFlagBits).length);
-
-const packetRule = z.strictObject({
-  id: localName.describe('Unique in the document; counters and events are kept under document/id.'),
-  mode: z.exactOptional(mode),
-  from: z.exactOptional(addressMatch.describe('Source addresses.')),
-  to: z.exactOptional(addressMatch.describe('Destination addresses.')),
-  family: z.exactOptional(z.enum(['ipv4', 'ipv6'])),
-  protocol: z.exactOptional(protocol),
-  ports: z.exactOptional(
-    z
-      .strictObject({ from: z.exactOptional(portMatch), to: z.exactOptional(portMatch) })
-      .describe('tcp, udp and sctp only. A later fragment carries no ports and does not match.'),
-  ),
-  tcpFlags: z.exactOptional(
-    z
-      .strictObject({ set: z.exactOptional(tcpFlags), unset: z.exactOptional(tcpFlags) })
-      .describe('tcp only: flags that must be set, and flags that must not be.'),
-  ),
-  action: z.enum(['allow', 'drop']),
-});
-
-const zoneRules = z.strictObject({
-  zone: localName.describe('Name of a zone of this policy.'),
-  default: z.enum(['allow', 'drop']).describe('What happens to a packet that no rule matches.'),
-  rules: z.array(packetRule).max(rulesMax).describe('The first rule that matches decides.'),
-});
-
-const interfaceGlob = z
-  .string()
-  .max(interfaceNameMax)
-  .regex(/^[!-.0-9;-~]+$/, 'has to be the name of an interface; "*" and "?" stand for any characters')
-  .describe('Name of an interface; "*" and "?" stand for any characters and for one.');
-
-const packetPolicySchema = z.strictObject({
-  apiVersion: z.literal(apiVersion),
-  kind: z.literal('PacketPolicy'),
+import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
+import { packetPolicySchema } from './packet-schema.ts';
+import {
+  addresses,
+  addressesMax,
+  addressList,
+  addressSetReference,
+  localName,
   metadata,
-  spec: z.strictObject({
-    mode,
-    zones: z
-      .record(localName, z.strictObject({ interfaces: z.array(interfaceGlob).min(1).max(64) }))
-      .refine((zones) => Object.keys(zones).length <= zonesMax, `at most ${zonesMax} zones`)
-      .describe('Zone to its interfaces. An interface is in one zone at the most.'),
-    sets: z.exactOptional(
-      z
-        .record(localName, z.union([z.array(addresses).max(addressesMax), addressSetReference]))
-        .refine((sets) => Object.keys(sets).length <= setsMax, `at most ${setsMax} sets`)
-        .describe('Named sets of addresses, for from and to of rules.'),
-    ),
-    unparseable: z.exactOptional(
-      z
-        .enum(['allow', 'drop'])
-        .describe('What happens to a packet whose headers cannot be read. Default: drop.'),
-    ),
-    ingress: z.array(zoneRules).max(zonesMax),
-    egress: z.array(zoneRules).max(zonesMax),
-  }),
-});
+  mode,
+  portMatch,
+  rulesMax,
+  words,
+} from './shapes.ts';
+
+/** Urgent additions of one list; more belong into the list itself. */
+const additionsMax = 4096;
 
 const callMatch = z.strictObject({
   to: z.exactOptional(z.union([addressList, addressSetReference]).describe('Addresses meant; absent: all.')),
@@ -237,6 +104,18 @@ const addressSetSchema = z.strictObject({
             'A list beside this document, one entry a line, # comments, .gz too; read in before signing.',
           ),
       ),
+      additions: z.exactOptional(
+        z
+          .array(
+            z.strictObject({
+              address: addresses,
+              until: z.exactOptional(z.iso.datetime().describe('From then on it counts no more.')),
+            }),
+          )
+          .max(additionsMax)
+          .describe('Urgent ones: in force without the list being built anew.'),
+      ),
+      countEntries: z.exactOptional(z.boolean().describe('Count the hits of each entry.')),
     })
     .describe('Either addresses or file.'),
 });

@@ -4,6 +4,7 @@
 // The documents were checked (check.ts): what does not resolve here is a broken promise of the caller.
 
 import type {
+  Addition,
   AddressMatch,
   AddressSet,
   CallMatch,
@@ -11,24 +12,48 @@ import type {
   PolicyDocument,
 } from '../contract/policy.ts';
 import { RefusalError } from '../contract/refusal.ts';
-import { type AddressRanges, rangesFrom } from './ranges.ts';
+import { type AddressRanges, rangesOfList } from './ranges.ts';
 
 export interface ResolvedSet {
   /** The same for two conditions that name the same set. */
   readonly key: string;
   /** `document/set` or `document/addressSet` for a set with a name; null for addresses written at the rule. */
   readonly name: string | null;
+  /** All of it, additions as if none had ended. */
   readonly ranges: AddressRanges;
+  /** Entries that are kept one by one, and not folded into a table; null: there are none such. */
+  readonly single: SingleEntries | null;
   /** Whether everything but these is meant. */
   readonly not: boolean;
 }
 
+/** What of an AddressSet is kept apart from its list. */
+export interface SingleEntries {
+  /** The list without them. */
+  readonly base: AddressRanges;
+  readonly additions: readonly Addition[];
+  /** Every entry is counted, those of the list too. */
+  readonly countEntries: boolean;
+}
+
+export interface SetOptions {
+  readonly nowMs?: number | null;
+  readonly additions?: boolean;
+}
+
 export class SetResolver {
   readonly #addressSets: ReadonlyMap<string, AddressSet>;
+  readonly #counts: (addition: Addition) => boolean;
   /** Lists that were read, or could not be. */
   readonly #ranges = new Map<string, AddressRanges | RefusalError>();
 
-  constructor(documents: readonly PolicyDocument[]) {
+  /**
+   * `nowMs`: since 1970, for additions that count no more; null where it is not known, and all of them count.
+   * `additions: false` leaves them out.
+   */
+  constructor(documents: readonly PolicyDocument[], { nowMs = null, additions = true }: SetOptions = {}) {
+    this.#counts = ({ until }) =>
+      additions && (until === undefined || nowMs === null || Date.parse(until) > nowMs);
     this.#addressSets = new Map(
       documents.flatMap((one) => (one.kind === 'AddressSet' ? [[one.metadata.name, one]] : [])),
     );
@@ -57,24 +82,31 @@ export class SetResolver {
     const source = Object.hasOwn(sets, set) ? sets[set] : undefined;
     if (source === undefined) throw new RefusalError('policy.invalid', `${name}: there is no such set`);
     if (!isList(source)) return this.#addressSet(name, source.addressSet);
-    return { key: `set ${name}`, name, ranges: this.#read(`set ${name}`, source), not: false };
+    return { key: `set ${name}`, name, ranges: this.#read(`set ${name}`, source), single: null, not: false };
   }
 
   #addressSet(name: string, addressSet: string): ResolvedSet {
-    const addresses = this.#addressSets.get(addressSet)?.spec.addresses;
-    if (addresses === undefined) {
+    const spec = this.#addressSets.get(addressSet)?.spec;
+    const addresses = spec?.addresses;
+    if (spec === undefined || addresses === undefined) {
       throw new RefusalError(
         'policy.invalid',
         `${name}: there is no AddressSet ${addressSet} with addresses`,
       );
     }
     const key = `addressSet ${addressSet}`;
-    return { key, name, ranges: this.#read(key, addresses), not: false };
+    const base = this.#read(key, addresses);
+    const { countEntries = false } = spec;
+    const additions = (spec.additions ?? []).filter(this.#counts);
+    if (additions.length === 0 && !countEntries) return { key, name, ranges: base, single: null, not: false };
+    const added = additions.map(({ address }) => address);
+    const ranges = added.length === 0 ? base : this.#read(`${key} whole`, [...addresses, ...added]);
+    return { key, name, ranges, single: { base, additions, countEntries }, not: false };
   }
 
   #written(entries: readonly string[], not: boolean): ResolvedSet {
     const key = `written ${entries.join(' ')}`;
-    return { key, name: null, ranges: this.#read(key, entries), not };
+    return { key, name: null, ranges: this.#read(key, entries), single: null, not };
   }
 
   #read(key: string, entries: readonly string[]): AddressRanges {
@@ -90,7 +122,7 @@ export class SetResolver {
 
 function readEntries(entries: readonly string[]): AddressRanges | RefusalError {
   let refusal: RefusalError | null = null;
-  const ranges = rangesFrom(entries, (index, message) => {
+  const ranges = rangesOfList(entries, (index, message) => {
     refusal ??= new RefusalError('policy.invalid', `"${entries[index]}" ${message}`);
   });
   return refusal ?? ranges;

@@ -14,8 +14,8 @@ import type {
   PortMatch,
 } from '../../../agent/contract/policy.ts';
 import { parseAddress } from '../../../agent/policy/addresses.ts';
+import { frameFromText } from '../../../agent/policy/cases/frame-text.ts';
 import type { CanaryOperation } from '../../../agent/policy/judgement.ts';
-import { frameFromText } from '../../cases/frame-text.ts';
 
 const apiVersion = 'husk/v1';
 export const interfaces = ['wan0', 'lan0', 'lan1', 'none0'] as const;

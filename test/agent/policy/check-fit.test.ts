@@ -6,9 +6,9 @@ import { checkFit } from '../../../agent/policy/check-fit.ts';
 import { formatFault } from '../../../agent/policy/faults.ts';
 import { readAndCheck } from '../../../agent/policy/read.ts';
 import {
+  HUSK_BIG_SETS_MAX,
   HUSK_CALL_RULES_MAX,
   HUSK_RULES_MAX,
-  HUSK_SETS_MAX,
   HUSK_SUBJECTS_MAX,
   HUSK_ZONES_MAX,
 } from '../../../bpf/abi/layout.gen.ts';
@@ -29,21 +29,32 @@ function said(t: Test, text: string): readonly string[] {
 }
 
 t.test('the rule, zone or subject that first finds no room', async (t) => {
-  const rule = (index: number) => `        - { id: r${index}, from: 10.0.0.${index}, action: drop }`;
-  const set = (index: number) => `        - { id: r${index}, from: [10.0.${index}.1, "::1"], action: drop }`;
+  const rule = (index: number) =>
+    `        - { id: r${index}, from: 10.0.${index >> 8}.${index & 255}, action: drop }`;
+  // More ranges than are folded into the rules' own tables.
+  const addresses = (index: number) =>
+    Array.from({ length: 257 }, (_, one) => `10.${index}.${one >> 7}.${(2 * one) & 255}`);
+  const set = (index: number) => `        - { id: r${index}, from: [${addresses(index)}], action: drop }`;
+  // A list is held to as many rules when it is read; the tables of a direction have all lists together.
+  const half = 9_000;
+  const twoLists = (count: number) =>
+    packets(
+      `${many(half, rule)}\n    - zone: lan\n      default: drop\n      rules:\n${many(count - half, (index) => rule(half + index))}`,
+      '    wan: { interfaces: [w0] }\n    lan: { interfaces: [w1] }',
+    );
   const zone = (index: number) => `    ${index === 0 ? 'wan' : `z${index}`}: { interfaces: [w${index}] }`;
   const bind = (index: number) => `    { id: r${index}, bind: { ports: ${index} }, action: deny },`;
   const subject = (index: number) => calls(bind(1), `s${index}`);
   const limits: readonly (readonly [limit: number, text: (count: number) => string, fault: string])[] = [
     [
       HUSK_RULES_MAX,
-      (count) => packets(many(count, rule)),
-      'f:140:17: spec.ingress[0].rules[128].id: 129 entries of ingress rules, at most 128; the first without room is p/r128',
+      twoLists,
+      'f:10064:17: spec.ingress[1].rules[1048].id: 10049 entries of ingress rules, at most 10048; the first without room is p/r10048',
     ],
     [
-      HUSK_SETS_MAX,
+      HUSK_BIG_SETS_MAX,
       (count) => packets(many(count, set)),
-      'f:76:17: spec.ingress[0].rules[64].id: 65 sets in packet rules, at most 64; the first without room is p/r64',
+      'f:20:17: spec.ingress[0].rules[8].id: 9 large sets, at most 8; the first without room is p/r8',
     ],
     [
       HUSK_ZONES_MAX,

@@ -2,7 +2,12 @@
 // Method: documents without a text. Faults inside one file are in test/cases/policy/*.case.
 
 import t from 'tap';
-import type { HardeningPolicy, PacketPolicy, PolicyDocument } from '../../../agent/contract/policy.ts';
+import type {
+  HardeningPolicy,
+  PacketMatch,
+  PacketPolicy,
+  PolicyDocument,
+} from '../../../agent/contract/policy.ts';
 import { checkDocuments } from '../../../agent/policy/check.ts';
 import { formatFault } from '../../../agent/policy/faults.ts';
 
@@ -68,6 +73,28 @@ t.test('a full name fits its place in the kernel', async (t) => {
     faultsOf(packets(name, zone, 'x')).join(),
     /is 143 bytes long, and a rule's full name may have 127/,
   );
+});
+
+t.test('a rule of whose condition a negation leaves nothing never matches', async (t) => {
+  const udp = { protocol: 'udp' } as const;
+  const whole = ['0-1023', '1024-65535'];
+  const conditions: readonly (readonly [what: string, match: PacketMatch])[] = [
+    ['ports', { ...udp, ports: { to: { not: whole } } }],
+    ['ports', { ...udp, ports: { from: { not: whole }, to: 1 } }],
+    ['icmp', { protocol: 'icmp', icmp: { not: '0-255' } }],
+    ['dscp', { dscp: { not: Array.from({ length: 64 }, (_, one) => one) } }],
+    ['length', { length: { not: '0-65535' } }],
+    ['interface', { interface: { not: ['x', '*'] } }],
+  ];
+  for (const [what, match] of conditions) {
+    const rules = [{ id: 'r', ...match, action: 'drop' } as const];
+    const found = faultsOf(packets('a', 'x', 'x', { ingress: [{ zone: 'x', default: 'allow', rules }] }));
+    t.strictSame(
+      found,
+      [`documents[0].spec.ingress[0].rules[0].id: rule "r" can never match: its ${what} leaves nothing`],
+      JSON.stringify(match),
+    );
+  }
 });
 
 t.test('an interface is in one zone over all policies that are on', async (t) => {

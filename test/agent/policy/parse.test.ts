@@ -127,7 +127,7 @@ t.test('each of these is a fault', async (t) => {
       packets,
       ['spec', 'ingress', 0, 'rules', 0, 'ports'],
       { to: 1.5 },
-      'spec.ingress[0].rules[0].ports.to: has to be a whole number, text or a list, not 1.5',
+      'spec.ingress[0].rules[0].ports.to: has to be a whole number, text, a list or a map, not 1.5',
     ],
     [
       packets,
@@ -145,7 +145,7 @@ t.test('each of these is a fault', async (t) => {
       packets,
       ['spec', 'ingress', 0, 'rules', 0, 'protocol'],
       'tpc',
-      'spec.ingress[0].rules[0].protocol: has to be tcp, udp, sctp, icmp, icmpv6, gre, esp or a number, not "tpc"',
+      'spec.ingress[0].rules[0].protocol: has to be tcp, udp, sctp, icmp, icmpv6, gre, esp, ah, igmp, ospf, vrrp, udplite, a number, a list or a map, not "tpc"',
     ],
     [
       packets,
@@ -175,7 +175,7 @@ t.test('each of these is a fault', async (t) => {
       packets,
       ['spec', 'ingress', 0, 'rules', 0, 'action'],
       'deny',
-      'spec.ingress[0].rules[0].action: has to be allow or drop, not "deny"',
+      'spec.ingress[0].rules[0].action: has to be allow, drop, reject or log, not "deny"',
     ],
     [
       packets,
