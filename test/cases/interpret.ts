@@ -1,129 +1,25 @@
-// Judges by a table image as bpf/abi/tables.h says its readers must: what shows on any machine, without a
-// kernel, that the compiler and the evaluator agree. Packets are parsed by the evaluator's own parser;
-// that the kernel's agrees is shown where there is a kernel.
+// Judges calls by a table image as bpf/abi/tables.h says its readers must: what shows on any machine, without a
+// kernel, that the compiler and the evaluator agree. What packets come to by their tables, the twins show.
 
-import { wordsToBytes } from '../../agent/policy/addresses.ts';
 import type { CanaryOperation, Judgement } from '../../agent/policy/judgement.ts';
-import { type Packet, parsePacket } from '../../agent/policy/packet.ts';
 import type { Table, TableImage } from '../../agent/policy/table-image.ts';
 import {
   decodeHuskCallList,
-  decodeHuskRuleList,
-  decodeHuskZone,
   HUSK_CALL_BIND,
   HUSK_CALL_CONNECT,
   HUSK_CALL_SOCKET,
   HUSK_FAMILY_IPV4,
   HUSK_FAMILY_IPV6,
-  HUSK_FAMILY_OTHER,
   HUSK_MATCH_PORTS,
   HUSK_MATCH_PROTOCOL,
-  HUSK_MATCH_TCP_FLAGS,
-  HUSK_NOT_FROM,
   HUSK_NOT_TO,
-  HUSK_RULE_NONE,
   type HuskCallRule,
   HuskMode,
-  type HuskRule,
   HuskTable,
   HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
 
 type IdOf = (index: number) => string | null;
-
-export interface FrameAt {
-  readonly direction: 'ingress' | 'egress';
-  readonly ifindex: number;
-  readonly frame: Uint8Array;
-}
-
-export function judgePacket(image: TableImage, idOf: IdOf, at: FrameAt): Judgement {
-  const plain = (verdict: Judgement['verdict'], reason: Judgement['reason']): Judgement => ({
-    verdict,
-    reason,
-    rule: null,
-    monitored: null,
-  });
-  const row = find(tableOf(image, HuskTable.ZONES), u32(at.ifindex));
-  if (row === null) return plain('allow', 'unzoned');
-  const zone = decodeHuskZone(view(row), 0);
-  const packet = parsePacket(at.frame);
-  if (packet === 'unparseable') return plain(image.unparseable, 'unparseable');
-  if (isNeverDropped(packet)) return plain('allow', 'never-drop');
-
-  const isIngress = at.direction === 'ingress';
-  const source = sides(image, packet, packet.source);
-  const destination = sides(image, packet, packet.destination);
-  const list = decodeHuskRuleList(
-    view(tableOf(image, isIngress ? HuskTable.INGRESS : HuskTable.EGRESS).values),
-    0,
-  );
-  let monitored: string | null = null;
-  for (const rule of list.rules.slice(0, list.count)) {
-    if ((rule.zones & zone.zoneBit) === 0 || !ruleMatches(rule, packet, source, destination)) continue;
-    if (rule.mode === HuskMode.ENFORCE) {
-      return { verdict: verdictOf(rule.verdict), reason: 'rule', rule: idOf(rule.rule), monitored };
-    }
-    monitored ??= idOf(rule.rule);
-  }
-  const fallback = isIngress ? zone.ingressDefaultRule : zone.egressDefaultRule;
-  const verdict = verdictOf(isIngress ? zone.ingressDefault : zone.egressDefault);
-  const rule = fallback === HUSK_RULE_NONE ? null : idOf(fallback);
-  if ((isIngress ? zone.ingressMode : zone.egressMode) === HuskMode.ENFORCE) {
-    return { verdict, reason: 'default', rule, monitored };
-  }
-  return { verdict: 'allow', reason: 'default', rule, monitored: monitored ?? rule };
-}
-
-/** ARP, neighbour discovery on the link, DHCP. */
-function isNeverDropped({ etherType, family, icmp, hopLimit, fragment, protocol, ports }: Packet): boolean {
-  if (etherType === 0x0806) return true;
-  if (family === 'ipv6' && icmp !== null) {
-    return icmp.type >= 133 && icmp.type <= 137 && icmp.code === 0 && hopLimit === 255 && fragment === 'none';
-  }
-  if (protocol !== 17 || ports === null) return false;
-  const pair = [ports.from, ports.to].toSorted((a, b) => a - b).join();
-  return pair === (family === 'ipv4' ? '67,68' : '546,547');
-}
-
-interface Side {
-  readonly bytes: Uint8Array;
-  readonly sets: bigint;
-}
-
-function sides(image: TableImage, packet: Packet, words: Uint32Array): Side {
-  const bytes = wordsToBytes(words, 0);
-  if (packet.family === 'other') return { bytes, sets: 0n };
-  const isIpv4 = packet.family === 'ipv4';
-  return {
-    bytes,
-    sets: longestMatch(
-      tableOf(image, isIpv4 ? HuskTable.SET4 : HuskTable.SET6),
-      isIpv4 ? bytes.slice(12) : bytes,
-    ),
-  };
-}
-
-const familyBits = { ipv4: HUSK_FAMILY_IPV4, ipv6: HUSK_FAMILY_IPV6, other: HUSK_FAMILY_OTHER };
-
-function ruleMatches(rule: HuskRule, packet: Packet, source: Side, destination: Side): boolean {
-  const has = (flag: number) => (rule.flags & flag) !== 0;
-  const within = (value: number, first: number, last: number) => first <= value && value <= last;
-  const from = inPrefix(source.bytes, rule.saddr, rule.smask) && inSets(source.sets, rule.fromSets);
-  const to = inPrefix(destination.bytes, rule.daddr, rule.dmask) && inSets(destination.sets, rule.toSets);
-  return (
-    (rule.families & familyBits[packet.family]) !== 0 &&
-    from !== has(HUSK_NOT_FROM) &&
-    to !== has(HUSK_NOT_TO) &&
-    (!has(HUSK_MATCH_PROTOCOL) || packet.protocol === rule.ipProto) &&
-    (!has(HUSK_MATCH_PORTS) ||
-      (packet.ports !== null &&
-        within(packet.ports.from, rule.sportFirst, rule.sportLast) &&
-        within(packet.ports.to, rule.dportFirst, rule.dportLast))) &&
-    (!has(HUSK_MATCH_TCP_FLAGS) ||
-      (packet.tcpFlags !== null && (packet.tcpFlags & rule.tcpFlagsMask) === rule.tcpFlagsValue))
-  );
-}
 
 /** `subjects`: as the label gives them to the canary. */
 export function judgeCall(image: TableImage, idOf: IdOf, subjects: bigint, call: CanaryOperation): Judgement {
@@ -236,12 +132,6 @@ function tableOf(image: TableImage, kind: number): Table {
 }
 
 const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-
-function u32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  view(bytes).setUint32(0, value, true);
-  return bytes;
-}
 
 function verdictOf(number: number): Judgement['verdict'] {
   return number === HuskVerdict.DROP ? 'drop' : number === HuskVerdict.DENY ? 'deny' : 'allow';

@@ -4,35 +4,32 @@ import { formatBytes } from '../../agent/policy/addresses.ts';
 import type { Table, TableImage } from '../../agent/policy/table-image.ts';
 import {
   decodeHuskCallList,
-  decodeHuskRuleList,
+  decodeHuskExtra,
+  decodeHuskRule,
   decodeHuskZone,
   HUSK_MATCH_PORTS,
   HUSK_MATCH_PROTOCOL,
-  HUSK_MATCH_TCP_FLAGS,
-  HUSK_NOT_FROM,
   HUSK_NOT_TO,
   HuskTable,
+  HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
 
 const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** `name`: of a counter's index. */
 export function renderImage(image: TableImage, name: (index: number) => string): readonly string[] {
-  return [...image.tables.flatMap((table) => renderTable(table, name)), `unparseable ${image.unparseable}`];
+  const unparseable = verdictWords[image.settings.unparseableVerdict];
+  return [...image.tables.flatMap((table) => renderTable(table, image, name)), `unparseable ${unparseable}`];
 }
 
-function renderTable(table: Table, name: (index: number) => string): readonly string[] {
+function renderTable(table: Table, image: TableImage, name: (index: number) => string): readonly string[] {
   switch (table.kind) {
     case HuskTable.ZONES:
       return renderZones(table, name);
     case HuskTable.INGRESS:
-      return renderRules('ingress', table, name);
+      return renderRules('ingress', table, extrasOf(image, HuskTable.INGRESS_EXTRA), name);
     case HuskTable.EGRESS:
-      return renderRules('egress', table, name);
-    case HuskTable.SET4:
-      return renderSets('set4', table);
-    case HuskTable.SET6:
-      return renderSets('set6', table);
+      return renderRules('egress', table, extrasOf(image, HuskTable.EGRESS_EXTRA), name);
     case HuskTable.CALLS:
       return renderCalls(table, name);
     case HuskTable.CALL_SET4:
@@ -44,7 +41,13 @@ function renderTable(table: Table, name: (index: number) => string): readonly st
   }
 }
 
-const verdictWords: Readonly<Record<number, string>> = { 1: 'allow', 2: 'drop', 3: 'deny' };
+const verdictWords: Readonly<Record<number, string>> = {
+  [HuskVerdict.ALLOW]: 'allow',
+  [HuskVerdict.DROP]: 'drop',
+  [HuskVerdict.DENY]: 'deny',
+  [HuskVerdict.REJECT]: 'reject',
+  [HuskVerdict.LOG]: 'log',
+};
 const modeWords: Readonly<Record<number, string>> = { 1: ' monitor', 2: '' };
 const noRule = 0xffffffff;
 
@@ -56,7 +59,7 @@ function renderZones(table: Table, name: (index: number) => string): readonly st
       `${verdictWords[verdict]}${modeWords[mode]} by ${rule === noRule ? '-' : name(rule)}`;
     const ingress = side(zone.ingressDefaultRule, zone.ingressDefault, zone.ingressMode);
     const egress = side(zone.egressDefaultRule, zone.egressDefault, zone.egressMode);
-    return `zone ${ifindex}: bit ${zone.zoneBit} ingress ${ingress} egress ${egress}`;
+    return `zone ${ifindex}: number ${zone.zone} ingress ${ingress} egress ${egress}`;
   });
 }
 
@@ -72,25 +75,28 @@ function address(set: bigint, value: Uint8Array, mask: Uint8Array, not: boolean)
   return `${not ? 'not ' : ''}${text}/${text.includes(':') ? length : length - 96}`;
 }
 
-function renderRules(what: string, table: Table, name: (index: number) => string): readonly string[] {
-  const { count, rules } = decodeHuskRuleList(view(table.values), 0);
-  return rules.slice(0, count).map((rule) => {
-    const from = address(rule.fromSets, rule.saddr, rule.smask, bit(rule.flags, HUSK_NOT_FROM));
-    const to = address(rule.toSets, rule.daddr, rule.dmask, bit(rule.flags, HUSK_NOT_TO));
-    const parts = [
-      `zones ${rule.zones} families ${rule.families}`,
-      from === '' ? '' : `from ${from}`,
-      to === '' ? '' : `to ${to}`,
-      bit(rule.flags, HUSK_MATCH_PROTOCOL) ? `protocol ${rule.ipProto}` : '',
-      bit(rule.flags, HUSK_MATCH_PORTS)
-        ? `ports ${range(rule.sportFirst, rule.sportLast)} > ${range(rule.dportFirst, rule.dportLast)}`
-        : '',
-      bit(rule.flags, HUSK_MATCH_TCP_FLAGS) ? `flags ${rule.tcpFlagsValue}/${rule.tcpFlagsMask}` : '',
-      `${verdictWords[rule.verdict]}${modeWords[rule.mode]} by ${name(rule.rule)}`,
-    ];
-    return `${what}: ${parts.filter((part) => part !== '').join(' ')}`;
-  });
+const extrasOf = (image: TableImage, kind: number) =>
+  image.tables.find((table) => table.kind === kind) ?? null;
+
+/** What the classes tell apart is not in the rows; that is shown by judging. */
+function renderRules(
+  what: string,
+  table: Table,
+  extras: Table | null,
+  name: (index: number) => string,
+): readonly string[] {
+  return Array.from({ length: table.count }, (_, index) => {
+    const rule = decodeHuskRule(view(table.values), index * table.valueSize);
+    if (rule.verdict === 0) return [];
+    const extra =
+      rule.extra === 0 || extras === null
+        ? ''
+        : ` with ${JSON.stringify(decodeHuskExtra(view(extras.values), rule.extra * extras.valueSize), shown)}`;
+    return [`${what}: ${verdictWords[rule.verdict]}${modeWords[rule.mode]} by ${name(rule.rule)}${extra}`];
+  }).flat();
 }
+
+const shown = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value);
 
 function renderCalls(table: Table, name: (index: number) => string): readonly string[] {
   const { count, rules } = decodeHuskCallList(view(table.values), 0);

@@ -3,11 +3,14 @@
 // Lengths, next headers and EtherTypes come out right unless a word says otherwise; that is how a header is
 // made to lie. Checksums are left zero: no judgement looks at them.
 
-import { parseAddress } from '../../agent/policy/addresses.ts';
+import { parseAddress } from '../addresses.ts';
+import { takeQuotes } from './quoted-text.ts';
 
 interface Header {
   readonly name: string;
   readonly words: readonly string[];
+  /** Texts that `quotes N` stands for. */
+  readonly quotes: readonly string[];
 }
 
 /** Numbers by which the header before names this one. */
@@ -34,25 +37,52 @@ const protocols: Readonly<Record<string, number>> = {
   mobility: 135,
   hip: 139,
   shim6: 140,
+  udplite: 136,
 };
-const flagBits: Readonly<Record<string, number>> = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32 };
+const flagBits: Readonly<Record<string, number>> = {
+  fin: 1,
+  syn: 2,
+  rst: 4,
+  psh: 8,
+  ack: 16,
+  urg: 32,
+  ece: 64,
+  cwr: 128,
+};
 
 /** `ipv4 192.0.2.1 > 198.51.100.1 / tcp 40000 > 22 syn` as a frame from its Ethernet header on. */
 export function frameFromText(text: string): Uint8Array {
+  const { text: outside, quotes } = takeQuotes(text);
+  return frameOf(outside, quotes);
+}
+
+function frameOf(text: string, quotes: readonly string[]): Uint8Array {
   const headers = text.split('/').map((part): Header => {
     const [name = '', ...words] = part.trim().split(/\s+/);
-    return { name, words };
+    return { name, words, quotes };
   });
-  if (headers[0]?.name === 'hex') return new Uint8Array(Buffer.from(headers[0].words.join(''), 'hex'));
+  if (headers[0]?.name === 'hex') return bytesOfHex(headers[0].words.join(''));
   const cut = headers.at(-1)?.name === 'cut' ? headers.pop() : undefined;
   const frame = ethernet(headers);
   return cut === undefined ? frame : frame.slice(0, numberOf(cut.words[0]));
 }
 
-function ethernet(headers: readonly Header[]): Uint8Array {
+/** More than any packet can state. */
+const payloadBytesMax = 65_536;
+
+/** What a frame is sent from and to where its text does not say: locally administered, neither a group. */
+const someSource = '02:00:00:00:00:02';
+const someDestination = '02:00:00:00:00:01';
+
+/** `eth SOURCE > DESTINATION` in front says the addresses of the link. */
+function ethernet(all: readonly Header[]): Uint8Array {
+  const link = all[0]?.name === 'eth' ? all[0] : undefined;
+  const headers = link === undefined ? all : all.slice(1);
   const [first] = headers;
   const etherType = first === undefined ? 0 : etherTypeOf(first);
-  return concat(Uint8Array.of(2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, ...u16(etherType)), build(headers));
+  const [source, destination] =
+    link === undefined ? [someSource, someDestination] : [link.words[0], link.words[2]];
+  return concat(macOf(destination), macOf(source), Uint8Array.of(...u16(etherType)), build(headers));
 }
 
 const etherTypeOf = ({ name, words }: Header) =>
@@ -81,7 +111,10 @@ function build(headers: readonly Header[]): Uint8Array {
       return ipv6(header, behind);
     case 'fragment': {
       const offset = (numberOf(header.words[0]) << 3) | (header.words.includes('more') ? 1 : 0);
-      return concat(Uint8Array.of(protocolOf(behind[0]), 0, ...u16(offset), 0, 0, 0, 7), build(behind));
+      return concat(
+        Uint8Array.of(protocolOf(behind[0]), 0, ...u16(offset), 0, 0, ...u16(idOf(header))),
+        build(behind),
+      );
     }
     case 'ah':
     case 'hop-by-hop':
@@ -93,6 +126,8 @@ function build(headers: readonly Header[]): Uint8Array {
       return extension(header, behind);
     case 'tcp':
       return tcp(header, behind);
+    case 'udplite':
+      return concat(Uint8Array.of(...ports(header), 0, 8, 0, 0), build(behind));
     case 'udp': {
       const payload = build(behind);
       const length = numberBehind(header, 'length') ?? 8 + payload.length;
@@ -102,13 +137,13 @@ function build(headers: readonly Header[]): Uint8Array {
       return concat(Uint8Array.of(...ports(header), 0, 0, 0, 0, 0, 0, 0, 0), build(behind));
     case 'icmp':
     case 'icmpv6':
-      return Uint8Array.of(numberOf(header.words[0]), numberOf(header.words[1] ?? '0'), 0, 0, 0, 0, 0, 0);
+      return icmp(header, behind);
     case 'protocol':
     case 'gre':
     case 'esp':
       return new Uint8Array(8);
     case 'bytes':
-      return new Uint8Array(numberOf(header.words[0])).fill(0xaa);
+      return new Uint8Array(Math.min(numberOf(header.words[0]), payloadBytesMax)).fill(0xaa);
     default:
       throw new Error(`"${header.name}" is no header`);
   }
@@ -122,7 +157,7 @@ function ipv4(header: Header, behind: readonly Header[]): Uint8Array {
   const fragment = (numberBehind(header, 'offset') ?? 0) | (header.words.includes('more') ? 0x2000 : 0);
   const version = numberBehind(header, 'version') ?? 4;
   const head = Uint8Array.of(
-    ...[(version << 4) | words, 0, ...u16(total), 0, 7, ...u16(fragment)],
+    ...[(version << 4) | words, dscpOf(header) << 2, ...u16(total), ...u16(idOf(header)), ...u16(fragment)],
     ...[numberBehind(header, 'ttl') ?? 64, protocolOf(behind[0]), 0, 0],
     ...addressOf(header.words[0]).subarray(12),
     ...addressOf(header.words[2]).subarray(12),
@@ -134,8 +169,9 @@ function ipv6(header: Header, behind: readonly Header[]): Uint8Array {
   const body = build(behind);
   const length = numberBehind(header, 'length') ?? body.length;
   const version = numberBehind(header, 'version') ?? 6;
+  const first = (version << 12) | (dscpOf(header) << 6);
   const head = Uint8Array.of(
-    ...[version << 4, 0, 0, 0, ...u16(length), protocolOf(behind[0]), numberBehind(header, 'hops') ?? 64],
+    ...[...u16(first), 0, 0, ...u16(length), protocolOf(behind[0]), numberBehind(header, 'hops') ?? 64],
     ...addressOf(header.words[0]),
     ...addressOf(header.words[2]),
   );
@@ -160,10 +196,36 @@ function tcp(header: Header, behind: readonly Header[]): Uint8Array {
   return concat(head, options, build(behind));
 }
 
+/** `icmp TYPE CODE id N quotes (…)`; a quote begins with its IP header. */
+function icmp(header: Header, behind: readonly Header[]): Uint8Array {
+  const [type, code = '0'] = header.words.filter((word) => /^(0x)?[0-9a-f]+$/i.test(word));
+  const hasCode = header.words[1] !== undefined && header.words[1] === code;
+  const quote = header.quotes[numberBehind(header, 'quotes') ?? -1];
+  const quoted = quote === undefined ? new Uint8Array(0) : frameOf(quote, header.quotes).slice(ethernetBytes);
+  return concat(
+    Uint8Array.of(numberOf(type), hasCode ? numberOf(code) : 0, 0, 0),
+    Uint8Array.of(...u16(numberBehind(header, 'id') ?? 0), 0, 0),
+    quoted,
+    build(behind),
+  );
+}
+
+const ethernetBytes = 14;
+
+/** Identification, of IPv4 or of a fragment header. */
+const idOf = (header: Header) => numberBehind(header, 'id') ?? 7;
+
 /** The number behind a word, as in `ttl 3`. */
 function numberBehind({ words }: Header, word: string): number | undefined {
   const at = words.indexOf(word);
   return at < 0 ? undefined : numberOf(words[at + 1]);
+}
+
+/** RFC 2474 §3: the upper six bits of the octet that was type of service, or traffic class. */
+function dscpOf(header: Header): number {
+  const dscp = numberBehind(header, 'dscp') ?? 0;
+  if (dscp > 63) throw new Error(`dscp ${dscp} has no room in its six bits`);
+  return dscp;
 }
 
 /** `40000 > 22`. */
@@ -173,6 +235,20 @@ const u16 = (value: number) => [(value >> 8) & 0xff, value & 0xff];
 function addressOf(text: string | undefined): Uint8Array {
   if (text === undefined) throw new Error('an IP header needs SOURCE > DESTINATION');
   return parseAddress(text);
+}
+
+function macOf(text: string | undefined): Uint8Array {
+  if (text === undefined || !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {
+    throw new Error(`"${text}" is no MAC address; eth needs SOURCE > DESTINATION, as in ${someSource}`);
+  }
+  return bytesOfHex(text.replaceAll(':', ''));
+}
+
+function bytesOfHex(digits: string): Uint8Array {
+  if (!/^([0-9a-f]{2})*$/i.test(digits)) throw new Error(`"${digits}" is not whole bytes of hex digits`);
+  return Uint8Array.from({ length: digits.length / 2 }, (_, at) =>
+    Number.parseInt(digits.slice(at * 2, at * 2 + 2), 16),
+  );
 }
 
 function numberOf(text: string | undefined): number {
