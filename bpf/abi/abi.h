@@ -39,14 +39,21 @@ struct husk_control {
     husk_u32 expired;
     /* Packet events per second and CPU; what is over it is counted as suppressed. */
     husk_u32 packet_events_per_second;
+    /* Generations loaded so far: user space's alone, here because it lives as long as the programs. */
+    husk_u32 generations;
+    /* Second of boot time until which packets are traced (HUSK_EVENT_TRACE); 0: none are. Whoever traces
+     * moves it on, so that it ends with him. */
+    husk_u32 trace_until_s;
     husk_u32 pad;
 };
-_Static_assert(sizeof(struct husk_control) == 16, "husk_control");
+_Static_assert(sizeof(struct husk_control) == 24, "husk_control");
 
 enum husk_verdict {
     HUSK_VERDICT_ALLOW = 1,
-    HUSK_VERDICT_DROP = 2, /* packets */
-    HUSK_VERDICT_DENY = 3, /* system calls: EPERM */
+    HUSK_VERDICT_DROP = 2,   /* packets */
+    HUSK_VERDICT_DENY = 3,   /* system calls: EPERM */
+    HUSK_VERDICT_REJECT = 4, /* packets: dropped, and answered where an answer may be given */
+    HUSK_VERDICT_LOG = 5,    /* rules for packets: counted and reported, and the walk goes on */
 };
 
 /* Why a verdict was given, where no rule says it. */
@@ -58,6 +65,8 @@ enum husk_reason {
     HUSK_REASON_UNZONED = 5,
     HUSK_REASON_NO_GENERATION = 6, /* a slot or table was missing: allowed, counted, reported */
     HUSK_REASON_NO_SUBJECT = 7,
+    HUSK_REASON_LIMITED = 8,  /* a rule allows it, and its limit does not */
+    HUSK_REASON_DEFERRED = 9, /* left to the interface that lies on this one */
 };
 
 enum husk_mode {
@@ -72,6 +81,13 @@ enum husk_hook {
     HUSK_HOOK_SENDMSG = 4,
     HUSK_HOOK_BIND = 5,
     HUSK_HOOK_SOCKET = 6,
+    HUSK_HOOK_TC_INGRESS = 7,
+};
+
+/* Where a packet is bound, or made: a bit of what a rule is found by. */
+enum husk_course {
+    HUSK_COURSE_THROUGH = 0, /* ingress: not to the device; egress: came in by an interface */
+    HUSK_COURSE_DEVICE = 1,  /* ingress: to the device; egress: made here */
 };
 
 /* Kinds of table in a slot; each has an outer map of maps with one entry per slot. */
@@ -80,13 +96,23 @@ enum husk_table {
     HUSK_TABLE_ZONES = 1,
     HUSK_TABLE_INGRESS = 2,
     HUSK_TABLE_EGRESS = 3,
-    HUSK_TABLE_SET4 = 4,
-    HUSK_TABLE_SET6 = 5,
+    HUSK_TABLE_SET4 = 4, /* retired: one trie for all sets of a family */
+    HUSK_TABLE_SET6 = 5, /* retired */
     HUSK_TABLE_SUBJECTS = 6,
     HUSK_TABLE_CALLS = 7,
     HUSK_TABLE_CALL_SET4 = 8,
     HUSK_TABLE_CALL_SET6 = 9,
-    HUSK_TABLE_COUNT = 10,
+    HUSK_TABLE_DEFERRED = 10,
+    HUSK_TABLE_INGRESS_EXTRA = 11,
+    HUSK_TABLE_EGRESS_EXTRA = 12,
+    HUSK_TABLE_INGRESS_CLASSES = 13,
+    HUSK_TABLE_EGRESS_CLASSES = 14,
+    HUSK_TABLE_ADDITIONS4 = 15,
+    HUSK_TABLE_ADDITIONS6 = 16,
+    /* One number for each big set: they share an outer map. */
+    HUSK_TABLE_BIG4 = 20,
+    HUSK_TABLE_BIG6 = HUSK_TABLE_BIG4 + HUSK_BIG_SETS_MAX,
+    HUSK_TABLE_COUNT = HUSK_TABLE_BIG6 + HUSK_BIG_SETS_MAX,
 };
 
 /* Indexes into the per-CPU array `totals` (u64 each). */
@@ -102,15 +128,23 @@ enum husk_total {
     HUSK_TOTAL_PACKET_EVENTS_SUPPRESSED = 8, /* over the budget */
     HUSK_TOTAL_CALL_EVENTS_LOST = 9,
     HUSK_TOTAL_DEADLINES_SEEN = 10, /* invocations that judged by the previous slot since a trial ran out */
-    HUSK_TOTAL_COUNT = 16,
+    HUSK_TOTAL_DEFERRED = 11,
+    HUSK_TOTAL_REJECTS_SENT = 12,
+    HUSK_TOTAL_REJECTS_SUPPRESSED = 13, /* over the budget, or of what is never answered */
+    HUSK_TOTAL_COOKIES_SENT = 14,
+    HUSK_TOTAL_COOKIES_GOOD = 15,
+    HUSK_TOTAL_COOKIES_BAD = 16,
+    HUSK_TOTAL_TRACES_LOST = 17, /* the tracer's ring was full */
+    HUSK_TOTAL_COUNT = 32,
 };
 
 /* Per-rule counter, per CPU. */
 struct husk_counter {
     husk_u64 hits;
     husk_u64 bytes;
+    husk_u64 limited; /* matched, above the limit */
 };
-_Static_assert(sizeof(struct husk_counter) == 16, "husk_counter");
+_Static_assert(sizeof(struct husk_counter) == 24, "husk_counter");
 
 /* The name of a dense counter index; pinned beside the counters, so that it lives as long as they do. */
 struct husk_rule_name {
@@ -121,15 +155,18 @@ _Static_assert(sizeof(struct husk_rule_name) == HUSK_RULE_ID_BYTES, "husk_rule_n
 /*
  * What the twin programs and the canary are to be judged by, written before they run. Twins judge by
  * `slot` and as if on an interface of zone `ifindex`; a task in `canary_cgroup` is judged by `slot` with
- * the subjects `canary_subjects`. 0 in `canary_cgroup`: no canary.
+ * the subjects `canary_subjects`. 0 in `canary_cgroup`: no canary. A twin follows no connection: what looking
+ * one up would say is in `state`.
  */
 struct husk_try {
     husk_u64 canary_cgroup;
     husk_u64 canary_subjects;
     husk_u32 slot;
     husk_u32 ifindex;
+    husk_u32 came_by; /* egress: the interface by which it came in; 0: made here */
+    husk_u32 state;   /* enum husk_connection_state */
 };
-_Static_assert(sizeof(struct husk_try) == 24, "husk_try");
+_Static_assert(sizeof(struct husk_try) == 32, "husk_try");
 
 /* What the last twin run or canary call came to. Twins and canaries touch no counter and no ring. */
 struct husk_tried {
@@ -138,8 +175,10 @@ struct husk_tried {
     husk_u32 rule;      /* dense index, or HUSK_RULE_NONE */
     husk_u32 monitored; /* dense index of the first rule in monitor mode that matched, or HUSK_RULE_NONE */
     husk_u32 runs;      /* grows by one a run, so that a stale record shows */
-    husk_u32 pad;
+    husk_u32 state;     /* enum husk_connection_state, packets */
+    husk_u32 noted; /* rules and defaults that matched and did not decide: log, and mode monitor; packets */
+    husk_u32 last_noted; /* dense index of the last of them, or HUSK_RULE_NONE */
 };
-_Static_assert(sizeof(struct husk_tried) == 24, "husk_tried");
+_Static_assert(sizeof(struct husk_tried) == 32, "husk_tried");
 
 #endif

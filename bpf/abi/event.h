@@ -8,6 +8,7 @@
 enum husk_event_kind {
     HUSK_EVENT_PACKET = 1,
     HUSK_EVENT_CALL = 2,
+    HUSK_EVENT_TRACE = 3, /* a husk_packet_event of a ring of its own: any verdict */
 };
 
 struct husk_event {
@@ -37,9 +38,16 @@ struct husk_packet_event {
     husk_u8 tcp_flags;
     husk_u8 family; /* HUSK_FAMILY_ */
     husk_u8 fragment;
-    husk_u8 pad[6];
+    husk_u8 state; /* enum husk_connection_state */
+    husk_u8 icmp_type;
+    husk_u8 icmp_code;
+    husk_u8 link;        /* HUSK_LINK_ of what `data` begins with */
+    husk_u16 outer_vlan; /* id | 0x1000; 0: no tag */
+    husk_u32 data_length;
+    husk_u32 came_by;                    /* egress: the interface by which it came in; 0: made here */
+    husk_u8 data[HUSK_EVENT_DATA_BYTES]; /* the first bytes of it */
 };
-_Static_assert(sizeof(struct husk_packet_event) == 88, "husk_packet_event");
+_Static_assert(sizeof(struct husk_packet_event) == 160, "husk_packet_event");
 
 struct husk_call_event {
     struct husk_event head;
@@ -57,5 +65,25 @@ struct husk_call_event {
     char comm[16];
 };
 _Static_assert(sizeof(struct husk_call_event) == 96, "husk_call_event");
+
+/* husk_trace.flags: what is asked */
+#define HUSK_TRACE_ADDRESS 1
+#define HUSK_TRACE_PORT 2
+#define HUSK_TRACE_PROTOCOL 4
+#define HUSK_TRACE_INTERFACE 8
+#define HUSK_TRACE_STOPPED 16 /* what is dropped or rejected alone */
+
+/* Which packets are traced: those for which all holds that is asked. */
+struct husk_trace {
+    husk_u8 addr[16]; /* source or destination, within the mask */
+    husk_u8 mask[16];
+    husk_u32 ifindex;
+    husk_u16 port; /* source or destination */
+    husk_u8 ip_proto;
+    husk_u8 family; /* HUSK_FAMILY_ of the address */
+    husk_u8 flags;
+    husk_u8 pad[7];
+};
+_Static_assert(sizeof(struct husk_trace) == 48, "husk_trace");
 
 #endif

@@ -10,7 +10,12 @@
 #define HUSK_ABI_LAYOUT_H
 
 #include "abi.h"
+#include "classifier.h"
+#include "connections.h"
 #include "event.h"
+#include "floor.h"
+#include "rate.h"
+#include "sets.h"
 #include "tables.h"
 
 #define LAYOUT __attribute__((section("husk.layout"), used))
@@ -25,14 +30,48 @@ LAYOUT_STRUCT(husk_tried);
 LAYOUT_STRUCT(husk_generation);
 LAYOUT_STRUCT(husk_zone);
 LAYOUT_STRUCT(husk_rule);
-LAYOUT_STRUCT(husk_rule_list);
+LAYOUT_STRUCT(husk_extra);
+LAYOUT_STRUCT(husk_deferred);
+LAYOUT_STRUCT(husk_service);
+LAYOUT_STRUCT(husk_set_use);
+LAYOUT_STRUCT(husk_addition4);
+LAYOUT_STRUCT(husk_addition6);
+LAYOUT_STRUCT(husk_addition);
 LAYOUT_STRUCT(husk_prefix4);
 LAYOUT_STRUCT(husk_prefix6);
 LAYOUT_STRUCT(husk_call_rule);
 LAYOUT_STRUCT(husk_call_list);
+LAYOUT_STRUCT(husk_connection_settings);
+LAYOUT_STRUCT(husk_connection_setup);
+LAYOUT_STRUCT(husk_connection_key);
+LAYOUT_STRUCT(husk_connection);
+LAYOUT_STRUCT(husk_connection_bucket);
+LAYOUT_STRUCT(husk_fragment_key);
+LAYOUT_STRUCT(husk_fragment);
+LAYOUT_STRUCT(husk_limit);
+LAYOUT_STRUCT(husk_rate);
+LAYOUT_STRUCT(husk_rate_bucket);
+LAYOUT_STRUCT(husk_classifier);
+LAYOUT_STRUCT(husk_node4);
+LAYOUT_STRUCT(husk_node6);
+LAYOUT_STRUCT(husk_class);
+LAYOUT_STRUCT(husk_class_line);
+LAYOUT_STRUCT(husk_set4);
+LAYOUT_STRUCT(husk_set4_group);
+LAYOUT_STRUCT(husk_set4_line);
+LAYOUT_STRUCT(husk_set6);
+LAYOUT_STRUCT(husk_set6_tree);
+LAYOUT_STRUCT(husk_set6_group);
+LAYOUT_STRUCT(husk_set6_line);
+LAYOUT_STRUCT(husk_set6_node);
+LAYOUT_STRUCT(husk_set6_leaf);
+LAYOUT_STRUCT(husk_set6_record);
+LAYOUT_STRUCT(husk_floor_pattern);
+LAYOUT_STRUCT(husk_floor);
 LAYOUT_STRUCT(husk_event);
 LAYOUT_STRUCT(husk_packet_event);
 LAYOUT_STRUCT(husk_call_event);
+LAYOUT_STRUCT(husk_trace);
 
 LAYOUT_ENUM(husk_verdict);
 LAYOUT_ENUM(husk_reason);
@@ -41,5 +80,12 @@ LAYOUT_ENUM(husk_hook);
 LAYOUT_ENUM(husk_table);
 LAYOUT_ENUM(husk_total);
 LAYOUT_ENUM(husk_event_kind);
+LAYOUT_ENUM(husk_connection_state);
+LAYOUT_ENUM(husk_connection_timeout);
+LAYOUT_ENUM(husk_connection_count);
+LAYOUT_ENUM(husk_limit_per);
+LAYOUT_ENUM(husk_limit_over);
+LAYOUT_ENUM(husk_course);
+LAYOUT_ENUM(husk_reject_with);
 
 #endif

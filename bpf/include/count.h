@@ -22,4 +22,12 @@ static __always_inline void count_rule(husk_u32 rule, husk_u32 bytes)
     counter->bytes += bytes;
 }
 
+/* A rule matched above its limit. */
+static __always_inline void count_limited(husk_u32 rule)
+{
+    struct husk_counter *counter = bpf_map_lookup_elem(&counters, &rule);
+    if (counter)
+        counter->limited += 1;
+}
+
 #endif

@@ -7,6 +7,7 @@
 #ifndef HUSK_EMIT_H
 #define HUSK_EMIT_H
 
+#include "bench.h"
 #include "count.h"
 #include "live.h"
 #include "lookup.h"
@@ -37,12 +38,12 @@ static __always_inline void event_head(struct husk_event *event, const struct fi
 }
 
 /* True while this CPU's second has room. A budget of 0 suppresses all. */
-static __always_inline bool packet_event_affordable(const struct husk_control *shared, husk_u64 boot_ns)
+static __always_inline bool packet_event_affordable(const struct husk_control *shared)
 {
     struct event_budget *budget = map_only_entry(&event_budget);
     if (!budget)
         return false;
-    husk_u64 second = boot_ns / NANOSECONDS_PER_SECOND;
+    husk_u64 second = clock_seconds(); /* under a flood nearly all are over the budget: no clock for them */
     if (budget->second != second) {
         budget->second = second;
         budget->used = 0;
@@ -53,24 +54,15 @@ static __always_inline bool packet_event_affordable(const struct husk_control *s
     return true;
 }
 
-static __always_inline void emit_packet(const struct husk_control *shared, const struct finding *finding,
-                                        const struct packet *packet, husk_u32 ifindex, husk_u32 length)
+static __always_inline void describe_packet(struct husk_packet_event *event, const struct finding *finding,
+                                            const struct bench *bench, husk_u16 kind)
 {
-    husk_u64 boot_ns = bpf_ktime_get_boot_ns();
-    if (!packet_event_affordable(shared, boot_ns)) {
-        count_total(HUSK_TOTAL_PACKET_EVENTS_SUPPRESSED);
-        return;
-    }
-    struct husk_packet_event *event = bpf_ringbuf_reserve(&packet_events, sizeof(*event), 0);
-    if (!event) {
-        count_total(HUSK_TOTAL_PACKET_EVENTS_LOST);
-        return;
-    }
-    event_head(&event->head, finding, HUSK_EVENT_PACKET, sizeof(*event), boot_ns);
+    const struct packet *packet = &bench->packet;
+    event_head(&event->head, finding, kind, sizeof(*event), bench->now_ns);
     __builtin_memcpy(event->saddr, &packet->saddr, sizeof(event->saddr));
     __builtin_memcpy(event->daddr, &packet->daddr, sizeof(event->daddr));
-    event->ifindex = ifindex;
-    event->length = length;
+    event->ifindex = bench->ifindex;
+    event->length = bench->length;
     event->sport = packet->sport;
     event->dport = packet->dport;
     event->ether_type = packet->ether_type;
@@ -78,7 +70,24 @@ static __always_inline void emit_packet(const struct husk_control *shared, const
     event->tcp_flags = packet->tcp_flags;
     event->family = packet->family;
     event->fragment = packet->fragment;
-    __builtin_memset(event->pad, 0, sizeof(event->pad));
+    event->state = bench->connection.state;
+    event->icmp_type = packet->icmp_type;
+    event->icmp_code = packet->icmp_code;
+    event->link = bench->zone.link;
+    event->outer_vlan = packet->outer_vlan;
+    event->data_length = bench->data_length;
+    event->came_by = bench->packet.came_by;
+    __builtin_memcpy(event->data, bench->data, sizeof(event->data));
+}
+
+static __always_inline void emit_packet(const struct finding *finding, const struct bench *bench)
+{
+    struct husk_packet_event *event = bpf_ringbuf_reserve(&packet_events, sizeof(*event), 0);
+    if (!event) {
+        count_total(HUSK_TOTAL_PACKET_EVENTS_LOST);
+        return;
+    }
+    describe_packet(event, finding, bench, HUSK_EVENT_PACKET);
     bpf_ringbuf_submit(event, 0);
 }
 

@@ -204,6 +204,7 @@ static __always_inline int judge_call(struct call *call)
         .reason = HUSK_REASON_NO_SUBJECT,
         .rule = HUSK_RULE_NONE,
         .monitored = HUSK_RULE_NONE,
+        .last_noted = HUSK_RULE_NONE,
     };
     void *subjects = bpf_map_lookup_elem(&subjects_slots, &caller.slot);
     if (subjects)

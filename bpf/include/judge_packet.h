@@ -1,305 +1,236 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The one judgement of a packet, for every hook that sees packets, live or as a twin:
+ * The one judgement of a packet, for every hook that sees packets, live or as a twin (agent/policy/PACKETS.md
+ * §2):
  *
- *   no zone -> allow;  unparseable -> the generation's verdict;  never-drop -> allow;
- *   rules in order -> the first in enforce mode that matches;  else the zone's default
+ *   no zone, deferred -> allow;  unparseable -> the generation's verdict;  its connection is looked up;
+ *   never-drop -> allow;  rules in order -> the first in enforce mode that matches;  else the zone's default
  *
- * Rules in monitor mode that match on the way are counted, reported, and passed over. A slot or table that
- * is missing allows: the device stays reachable, and the count shows that nothing was enforced.
+ * A slot or table that is missing allows: the device stays reachable, and the count shows that nothing was
+ * enforced.
  *
- * A twin judges by `try_label`, writes `tried`, and touches no counter and no ring. `role` is a constant
- * where it is used, so each program keeps only its own half.
+ * A program defines CONTEXT, its type of context, and `husk_parse` and `copy_data` over it, then includes
+ * this.
  */
 #ifndef HUSK_JUDGE_PACKET_H
 #define HUSK_JUDGE_PACKET_H
 
-#include "emit.h"
+#include "course.h"
+#include "find_sets.h"
+#include "follow.h"
+#include "never_drop.h"
+#include "trace.h"
+#include "walk.h"
 
-#define DHCP_SERVER_PORT 67
-#define DHCP_CLIENT_PORT 68
-#define DHCPV6_CLIENT_PORT 546
-#define DHCPV6_SERVER_PORT 547
-#define ICMPV6_ROUTER_SOLICITATION 133
-#define ICMPV6_REDIRECT 137
-/* RFC 4861 §6.1.1: neighbour discovery that crossed a router is void. */
-#define HOP_LIMIT_ON_LINK 255
-
-/* The list is walked in parts of 64 rules, the bits of a word. */
-#define WALK_PARTS (HUSK_RULES_MAX / 64)
-_Static_assert((HUSK_RULES_MAX & (HUSK_RULES_MAX - 1)) == 0, "an index into the list is masked");
-
-enum role {
-    ROLE_INGRESS = 0,
-    ROLE_EGRESS = 1,
-    ROLE_INGRESS_TWIN = 2,
-    ROLE_EGRESS_TWIN = 3,
-    ROLE_COUNT = 4,
-};
-
-static __always_inline bool is_twin(enum role role)
+/* The course of the packet on the bench, and where it came from. */
+static __always_inline void find_course(struct bench *bench, struct classifier_key *key, husk_u32 is_first)
 {
-    return role >= ROLE_INGRESS_TWIN;
-}
-static __always_inline bool is_ingress(enum role role)
-{
-    return role == ROLE_INGRESS || role == ROLE_INGRESS_TWIN;
+    if (bench->is_egress) {
+        key->device = bench->packet.came_by ? HUSK_COURSE_THROUGH : HUSK_COURSE_DEVICE;
+        bench->origins = origin_of(bench->slot, bench->packet.came_by);
+        return;
+    }
+    /* A reply to what was masqueraded is for the device by its destination, and goes through all the same. */
+    bool is_forwarded = !is_first && bench->connection.flags & HUSK_CONNECTION_FORWARDED;
+    key->device = !is_forwarded && is_to_device(&bench->packet) ? HUSK_COURSE_DEVICE : HUSK_COURSE_THROUGH;
+    bench->origins = ~0u;
 }
 
-/* The packet under judgement and what became of it. */
-struct bench {
-    struct packet_key key;
-    struct husk_tried result;
-    husk_u64 monitored; /* rules in monitor mode that matched in this part of the list, a bit each */
-    husk_u64 serial;
-    husk_u32 slot;
-    husk_u32 ifindex;
-    husk_u32 length; /* on the wire, link header included */
-    husk_u32 pad;
-};
-
-/*
- * One bench a role and CPU. In a map and not on the stack, because the verifier knows nothing of what it
- * reads back from a map: the paths through parsing meet again after it. On the stack each kept the constants
- * it had stored, and 6.18 gave up at a million instructions. Packet programs run with bottom halves off, so
- * a role does not interrupt itself; twins have benches of their own.
- */
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, ROLE_COUNT);
-    __type(key, husk_u32);
-    __type(value, struct bench);
-} benches SEC(".maps");
-
-static __always_inline bool is_between(const struct packet *packet, husk_u16 client, husk_u16 server)
+/* What the classes are found by, from the packet on the bench. `is_first`: it stands for the first of a
+ * connection, whose course is known. */
+GLOBAL husk_build_key(husk_u32 role, husk_u32 is_first)
 {
-    return (packet->sport == client && packet->dport == server) ||
-           (packet->sport == server && packet->dport == client);
+    struct bench *bench = bench_of(role);
+    struct classifier_bench *classifier = classifier_bench(role);
+    if (!bench || !classifier)
+        return 0;
+    const struct packet *packet = &bench->packet;
+    struct classifier_key *key = &classifier->key;
+    key->saddr = packet->saddr;
+    key->daddr = packet->daddr;
+    /* Type and code of ICMP stand in the place of ports. */
+    key->sport = packet->sport;
+    key->dport = packet->has_icmp ? packet->icmp_type << 8 | packet->icmp_code : packet->dport;
+    key->family = packet->family;
+    key->ip_proto = packet->ip_proto;
+    key->has_ports = packet->has_ports | packet->has_icmp;
+    key->zone = bench->zone.zone;
+    key->fragment = packet->fragment;
+    key->state = is_first ? HUSK_CONNECTION_NEW : bench->connection.state;
+    find_course(bench, key, is_first);
+    return 0;
 }
 
-/* Without these a device loses its address, or its neighbours, and with them every way back in. */
-static __always_inline bool is_never_drop(const struct packet *packet)
+static __always_inline void use_default(CONTEXT *ctx, struct bench *bench, husk_u32 role)
 {
-    if (packet->ether_type == ETH_P_ARP)
+    const struct husk_zone *zone = &bench->zone;
+    struct husk_tried *result = &bench->result;
+    bool is_egress = bench->is_egress;
+    result->verdict = is_egress ? zone->egress_default : zone->ingress_default;
+    result->rule = is_egress ? zone->egress_default_rule : zone->ingress_default_rule;
+    result->reason = HUSK_REASON_DEFAULT;
+    bench->reject_with = HUSK_REJECT_USUAL;
+    if ((is_egress ? zone->egress_mode : zone->ingress_mode) == HUSK_MODE_ENFORCE)
+        return;
+    husk_note(ctx, role, result->rule, SAID(result->verdict, HUSK_MODE_MONITOR, HUSK_REASON_DEFAULT), 0);
+    result->verdict = HUSK_VERDICT_ALLOW;
+    bench->is_counted = 1;
+}
+
+/* Whether the interface leaves the packet to one that lies on it. */
+static __always_inline bool is_deferred(const struct bench *bench)
+{
+    const struct packet *packet = &bench->packet;
+    husk_u32 flags = bench->zone.flags, slot = bench->slot;
+    if (flags & HUSK_ZONE_DEFERS_PPPOE && packet->ether_type == ETH_P_PPP_SES)
         return true;
-    if (packet->has_icmp && packet->family == HUSK_FAMILY_IPV6)
-        return packet->icmp_type >= ICMPV6_ROUTER_SOLICITATION && packet->icmp_type <= ICMPV6_REDIRECT &&
-               packet->icmp_code == 0 && packet->hop_limit == HOP_LIMIT_ON_LINK &&
-               packet->fragment == FRAGMENT_NONE; /* RFC 6980 */
-    if (packet->ip_proto != PROTO_UDP || !packet->has_ports)
+    if (!(flags & HUSK_ZONE_DEFERS_VLANS) || !packet->outer_vlan)
         return false;
-    /* Client and server, either way; a relay speaks from and to the server's port and needs a rule. */
-    if (packet->family == HUSK_FAMILY_IPV4)
-        return is_between(packet, DHCP_CLIENT_PORT, DHCP_SERVER_PORT);
-    return is_between(packet, DHCPV6_CLIENT_PORT, DHCPV6_SERVER_PORT);
+    void *deferred = bpf_map_lookup_elem(&deferred_slots, &slot);
+    struct husk_deferred key = {.ifindex = bench->ifindex, .vlan = packet->outer_vlan};
+    return deferred && bpf_map_lookup_elem(deferred, &key);
 }
 
-static __always_inline struct bench *bench_of(enum role role)
+static __always_inline bool is_stopped(const struct bench *bench)
 {
-    husk_u32 index = role;
-    return bpf_map_lookup_elem(&benches, &index);
+    return bench->result.verdict == HUSK_VERDICT_DROP || bench->result.verdict == HUSK_VERDICT_REJECT;
 }
 
-/* verdict, mode and reason of a finding, as one argument. */
-#define SAID(VERDICT, MODE, REASON) ((VERDICT) | (MODE) << 8 | (REASON) << 16)
-
-/* Emits what was said of the packet on the bench. */
-GLOBAL husk_report(husk_u32 role, husk_u32 rule, husk_u32 said)
+/* The rules, by the key on the bench. False where a table is missing. */
+static __always_inline bool judge_by_rules(CONTEXT *ctx, struct bench *bench, husk_u32 role)
 {
-    struct bench *bench = bench_of(role);
-    struct husk_control *shared = map_only_entry(&control);
-    if (!bench || !shared)
-        return 0;
-    struct finding finding = {
-        .serial = bench->serial,
-        .rule = rule,
-        .hook = role == ROLE_INGRESS ? HUSK_HOOK_XDP_INGRESS : HUSK_HOOK_TC_EGRESS,
-        .verdict = said,
-        .mode = said >> 8,
-        .reason = said >> 16,
-    };
-    emit_packet(shared, &finding, &bench->key.packet, bench->ifindex, bench->length);
-    return 0;
-}
-
-/* A rule or default in monitor mode spoke: remembered, counted, reported, not acted on. */
-GLOBAL husk_note(husk_u32 role, husk_u32 rule, husk_u32 verdict, husk_u32 reason)
-{
-    struct bench *bench = bench_of(role);
-    if (!bench)
-        return 0;
-    if (bench->result.monitored == HUSK_RULE_NONE)
-        bench->result.monitored = rule;
-    if (is_twin(role))
-        return 0;
-    count_rule(rule, bench->length);
-    if (verdict == HUSK_VERDICT_DROP)
-        husk_report(role, rule, SAID(verdict, HUSK_MODE_MONITOR, reason));
-    return 0;
-}
-
-static __always_inline const struct husk_rule_list *rules_of(enum role role, husk_u32 slot)
-{
-    return is_ingress(role) ? table_wide(&ingress_slots, slot) : table_wide(&egress_slots, slot);
-}
-
-enum walk {
-    WALK_NO_RULES = -1, /* the slot has no list */
-    WALK_OVER = 0,      /* a rule matched, or the list ended */
-    WALK_ON = 1,
-};
-
-/*
- * Walks 64 rules from `part * 64` on; the first in enforce mode that matches goes to the result. Rules in
- * monitor mode are gathered as bits and noted after: a loop whose body forks and meets again is what the
- * verifier is worst at (6.18 forgets the states by which it would see that it has been there), so this one
- * only ever leaves.
- */
-GLOBAL husk_walk_rules(husk_u32 role, husk_u32 part)
-{
-    struct bench *bench = bench_of(role);
-    if (!bench || part >= WALK_PARTS)
-        return WALK_NO_RULES;
-    const struct husk_rule_list *list = rules_of(role, bench->slot);
-    if (!list)
-        return WALK_NO_RULES;
-    const struct husk_rule *rules = &list->rules[part * 64];
-    husk_u32 count = list->count - part * 64;
-    husk_u64 monitored = 0;
-    int walk = WALK_ON;
-#pragma clang loop unroll(disable)
-    for (husk_u32 index = 0; index < 64; index++) {
-        if (index >= count) {
-            walk = WALK_OVER;
-            break;
-        }
-        const struct husk_rule *rule = &rules[index];
-        husk_u64 is_match = any(rule_differs(rule, &bench->key)) ^ 1;
-        husk_u64 is_monitor = any(rule->mode ^ HUSK_MODE_ENFORCE);
-        monitored |= (is_match & is_monitor) << index;
-        if (is_match & (is_monitor ^ 1)) {
-            bench->result.verdict = rule->verdict;
-            bench->result.reason = HUSK_REASON_RULE;
-            bench->result.rule = rule->rule;
-            walk = WALK_OVER;
-            break;
-        }
-    }
-    bench->monitored = monitored;
-    return walk;
-}
-
-/* Notes each rule of the part whose bit is set, in list order. */
-GLOBAL husk_note_rules(husk_u32 role, husk_u32 part)
-{
-    struct bench *bench = bench_of(role);
-    if (!bench)
-        return 0;
-    const struct husk_rule_list *list = rules_of(role, bench->slot);
-    if (!list)
-        return 0;
-    husk_u64 monitored = bench->monitored;
-#pragma clang loop unroll(disable)
-    for (husk_u32 round = 0; round < 64; round++) {
-        if (!monitored)
-            break;
-        husk_u64 index = part * 64 + lowest_bit(monitored);
-        const struct husk_rule *rule = &list->rules[index & (HUSK_RULES_MAX - 1)];
-        monitored &= monitored - 1;
-        husk_note(role, rule->rule, rule->verdict, HUSK_REASON_RULE);
-    }
-    return 0;
-}
-
-/* The whole list. False where there is none. */
-static __always_inline bool walk_rules(struct bench *bench, enum role role)
-{
-#pragma unroll
-    for (husk_u32 part = 0; part < WALK_PARTS; part++) {
-        int walk = husk_walk_rules(role, part);
-        if (walk < 0)
-            return false;
-        if (bench->monitored)
-            husk_note_rules(role, part);
-        if (walk == WALK_OVER)
-            return true;
-    }
+    bench->has_entry = 0;
+    bench->is_per_packet = 0;
+    husk_find_sets(role);
+    if (!walk_rules(ctx, role))
+        return false;
+    if (bench->result.reason == HUSK_REASON_NO_GENERATION)
+        use_default(ctx, bench, role);
     return true;
 }
 
-/* Every set that source and destination are in. False where the slot has no such tables. */
-static __always_inline bool find_sets(struct bench *bench)
+/* Once after a swap: whether the connection would be opened under this generation too. */
+GLOBAL husk_judge_again(CONTEXT *ctx, husk_u32 role)
 {
-    struct packet_key *key = &bench->key;
-    key->from_sets = 0;
-    key->to_sets = 0;
-    if (key->packet.family == HUSK_FAMILY_OTHER)
-        return true;
-    bool is_ipv4 = key->packet.family == HUSK_FAMILY_IPV4;
-    return sets_with(&set4_slots, &set6_slots, bench->slot, is_ipv4, &key->packet.saddr, &key->from_sets) &&
-           sets_with(&set4_slots, &set6_slots, bench->slot, is_ipv4, &key->packet.daddr, &key->to_sets);
+    struct bench *bench = bench_of(role);
+    if (!bench)
+        return 0;
+    int put = husk_put_first(role);
+    husk_u32 stands = put;
+    if (put == 1) {
+        husk_build_key(role, 1);
+        stands = is_never_drop(&bench->packet, bench->zone.never_drop, !bench->is_egress) ||
+                 (judge_by_rules(ctx, bench, role) && !is_stopped(bench));
+    }
+    husk_put_back(role);
+    husk_settle_connection(role, stands);
+    return 0;
+}
+
+/* Whether all that classes are found by is the connection's own: fragments, codes of ICMP and the way through
+ * the device may differ from packet to packet, and entries that ask for them were never walked by others. */
+static __always_inline bool is_ordinary(const struct bench *bench)
+{
+    const struct connection *connection = &bench->connection;
+    bool is_through = connection->flags & HUSK_CONNECTION_FORWARDED;
+    return connection->is_known && connection->state == HUSK_CONNECTION_ESTABLISHED &&
+           !bench->packet.fragment && !bench->packet.has_icmp &&
+           (!bench->is_egress || is_through == !!bench->packet.came_by);
+}
+
+/* What was decided of the connection's packets before, by this generation: false where nothing was. */
+static __always_inline bool decided_before(struct bench *bench)
+{
+    husk_u32 decided = bench->connection.decided;
+    if (!decided || DECIDED_ZONE(decided) != bench->zone.zone || !is_ordinary(bench))
+        return false;
+    struct husk_tried *result = &bench->result;
+    husk_u32 rule = DECIDED_RULE(decided);
+    result->verdict = DECIDED_VERDICT(decided);
+    result->rule = rule == HUSK_CONNECTION_RULE_NONE ? HUSK_RULE_NONE : rule;
+    husk_u32 by_default =
+        bench->is_egress ? bench->zone.egress_default_rule : bench->zone.ingress_default_rule;
+    result->reason = result->rule == by_default ? HUSK_REASON_DEFAULT : HUSK_REASON_RULE;
+    bench->is_per_packet = 1; /* no need to remember it again */
+    return true;
+}
+
+/* A later packet of an established connection gets what this one got, where nothing but the connection was
+ * asked. */
+static __always_inline void remember(struct bench *bench)
+{
+    const struct husk_tried *result = &bench->result;
+    if (bench->is_per_packet || bench->is_counted || bench->is_quiet || !is_ordinary(bench) ||
+        result->verdict != HUSK_VERDICT_ALLOW)
+        return;
+    connection_remember(&bench->connection, bench->is_egress, result->verdict, result->rule, bench->zone.zone,
+                        bench->generation);
+}
+
+static __always_inline void find_connection(CONTEXT *ctx, struct bench *bench, husk_u32 role)
+{
+    husk_find_connection(role);
+    if (is_twin(role) || !bench->connection.state)
+        return;
+    if (bench->packet.has_icmp && bench->connection.state == HUSK_CONNECTION_INVALID)
+        husk_find_quoted(ctx, role);
+    if (bench->connection.is_known && bench->connection.is_stale &&
+        bench->connection.state != HUSK_CONNECTION_RELATED)
+        husk_judge_again(ctx, role);
+}
+
+/* A reply to the device's own connection to one of its services. */
+static __always_inline bool is_service_reply(const struct bench *bench)
+{
+    return !bench->is_egress && bench->zone.never_drop & HUSK_NEVER_DROP_REPLIES &&
+           bench->connection.flags & HUSK_CONNECTION_SERVICE &&
+           (bench->connection.state == HUSK_CONNECTION_ESTABLISHED ||
+            bench->connection.state == HUSK_CONNECTION_RELATED);
 }
 
 /* The verdict by the tables of the slot. False where a table is missing. */
-static __always_inline bool judge_by_tables(struct bench *bench, enum role role, const struct husk_zone *zone,
-                                            int parsed)
+static __always_inline bool judge_by_tables(CONTEXT *ctx, struct bench *bench, husk_u32 role, int parsed)
 {
     struct husk_tried *result = &bench->result;
-    const struct husk_generation *generation = table_wide(&generation_slots, bench->slot);
+    const struct husk_generation *generation = generation_of(bench->slot);
     if (!generation)
         return false;
     bench->serial = generation->serial;
+    bench->generation = generation->id;
 
+    if (bench->zone.flags && is_deferred(bench)) {
+        result->reason = HUSK_REASON_DEFERRED;
+        return true;
+    }
     if (parsed < 0) {
         result->verdict = generation->unparseable_verdict;
         result->reason = HUSK_REASON_UNPARSEABLE;
         return true;
     }
-    if (is_never_drop(&bench->key.packet)) {
+    if (generation->connections.is_followed)
+        find_connection(ctx, bench, role);
+    if (is_never_drop(&bench->packet, bench->zone.never_drop, is_ingress(role)) || is_service_reply(bench)) {
         result->reason = HUSK_REASON_NEVER_DROP;
         return true;
     }
-
-    bench->key.zone_bit = zone->zone_bit;
-    if (!find_sets(bench) || !walk_rules(bench, role))
-        return false;
-    if (result->reason == HUSK_REASON_RULE)
+    if (decided_before(bench))
         return true;
-
-    result->verdict = is_ingress(role) ? zone->ingress_default : zone->egress_default;
-    result->rule = is_ingress(role) ? zone->ingress_default_rule : zone->egress_default_rule;
-    result->reason = HUSK_REASON_DEFAULT;
-    if ((is_ingress(role) ? zone->ingress_mode : zone->egress_mode) != HUSK_MODE_ENFORCE) {
-        husk_note(role, result->rule, result->verdict, HUSK_REASON_DEFAULT);
-        result->verdict = HUSK_VERDICT_ALLOW;
-        result->pad = 1; /* counted already */
-    }
+    husk_build_key(role, 0);
+    if (!judge_by_rules(ctx, bench, role))
+        return false;
+    remember(bench);
     return true;
 }
 
-/* The one exit: what was decided is counted and reported, or left in `tried`. True: drop. */
-static __always_inline bool conclude(struct bench *bench, enum role role)
+static __always_inline void count_reason(const struct bench *bench)
 {
-    struct husk_tried *result = &bench->result;
-    bool is_drop = result->verdict == HUSK_VERDICT_DROP;
-    husk_u32 is_counted = result->pad;
-    result->verdict = is_drop ? HUSK_VERDICT_DROP : HUSK_VERDICT_ALLOW;
-    result->pad = 0;
-    if (is_twin(role)) {
-        struct husk_tried *record = map_only_entry(&tried);
-        if (record) {
-            result->runs = record->runs + 1;
-            *record = *result;
-        }
-        return is_drop;
-    }
-
-    count_total(is_ingress(role) ? HUSK_TOTAL_INGRESS : HUSK_TOTAL_EGRESS);
-    switch (result->reason) {
+    switch (bench->result.reason) {
     case HUSK_REASON_RULE:
     case HUSK_REASON_DEFAULT:
-        if (!is_counted)
-            count_rule(result->rule, bench->length);
+        if (!bench->is_counted)
+            count_rule(bench->result.rule, bench->length);
+        break;
+    case HUSK_REASON_LIMITED: /* by the rule, above */
         break;
     case HUSK_REASON_NEVER_DROP:
         count_total(HUSK_TOTAL_NEVER_DROP);
@@ -310,33 +241,71 @@ static __always_inline bool conclude(struct bench *bench, enum role role)
     case HUSK_REASON_UNZONED:
         count_total(HUSK_TOTAL_UNZONED);
         break;
+    case HUSK_REASON_DEFERRED:
+        count_total(HUSK_TOTAL_DEFERRED);
+        break;
     default:
         count_total(HUSK_TOTAL_NO_GENERATION);
     }
-    if (is_drop)
-        husk_report(role, result->rule, SAID(HUSK_VERDICT_DROP, HUSK_MODE_ENFORCE, result->reason));
-    return is_drop;
+}
+
+/* The one exit: what was decided is counted and reported, or left in `tried`. True: stopped. */
+static __always_inline bool conclude(CONTEXT *ctx, struct bench *bench, husk_u32 role)
+{
+    struct husk_tried *result = &bench->result;
+    if (is_twin(role)) {
+        struct husk_tried *record = map_only_entry(&tried);
+        if (record) {
+            result->runs = record->runs + 1;
+            result->state = bench->connection.state;
+            *record = *result;
+        }
+        return is_stopped(bench);
+    }
+    count_total(is_ingress(role) ? HUSK_TOTAL_INGRESS : HUSK_TOTAL_EGRESS);
+    count_reason(bench);
+    if (is_tracing())
+        husk_trace(ctx, role);
+    if (!is_stopped(bench)) {
+        if (bench->connection.state)
+            husk_keep_connection(role);
+        return false;
+    }
+    if (is_second_half(bench))
+        husk_settle_connection(role, 0); /* what was not let through opened nothing */
+    husk_report(ctx, role, result->rule, SAID(result->verdict, HUSK_MODE_ENFORCE, result->reason));
+    return true;
 }
 
 /* The bench for this packet, with the slot and the interface that it is judged by. NULL cannot be, and
  * allows. */
-static __always_inline struct bench *bench_clear(enum role role, husk_u32 ifindex, husk_u32 length)
+static __always_inline struct bench *bench_clear(husk_u32 role, husk_u32 ifindex, husk_u32 came_by,
+                                                 husk_u32 length)
 {
     struct bench *bench = bench_of(role);
     struct husk_control *shared = map_only_entry(&control);
     if (!bench || !shared)
         return NULL;
-    __builtin_memset(&bench->key.packet, 0, sizeof(bench->key.packet));
+    __builtin_memset(&bench->packet, 0, sizeof(bench->packet));
+    __builtin_memset(&bench->connection, 0, sizeof(bench->connection));
     bench->result.verdict = HUSK_VERDICT_ALLOW;
     bench->result.reason = HUSK_REASON_NO_GENERATION;
     bench->result.rule = HUSK_RULE_NONE;
     bench->result.monitored = HUSK_RULE_NONE;
-    bench->result.pad = 0;
+    bench->result.noted = 0;
+    bench->result.last_noted = HUSK_RULE_NONE;
+    bench->result.state = HUSK_CONNECTION_NONE;
+    bench->is_counted = 0;
     bench->serial = 0;
+    bench->now_ns = 0;
     bench->length = length;
+    bench->is_egress = !is_ingress(role);
+    bench->is_quiet = is_twin(role);
+    bench->is_per_packet = 0;
     if (!is_twin(role)) {
         bench->slot = live_slot(shared);
         bench->ifindex = ifindex;
+        bench->packet.came_by = came_by;
         return bench;
     }
     const struct husk_try *label = map_only_entry(&try_label);
@@ -344,20 +313,24 @@ static __always_inline struct bench *bench_clear(enum role role, husk_u32 ifinde
         return NULL;
     bench->slot = label->slot;
     bench->ifindex = label->ifindex;
+    bench->packet.came_by = label->came_by;
     return bench;
 }
 
-/* The zone of the interface; NULL says why in the result. */
-static __always_inline const struct husk_zone *find_zone(struct bench *bench)
+/* Whether the interface is in a zone; if not, the result says why. */
+static __always_inline bool find_zone(struct bench *bench)
 {
     husk_u32 slot = bench->slot, ifindex = bench->ifindex;
     void *zones = bpf_map_lookup_elem(&zones_slots, &slot);
     if (!zones)
-        return NULL;
+        return false;
     const struct husk_zone *zone = bpf_map_lookup_elem(zones, &ifindex);
-    if (!zone)
+    if (!zone || zone->flags & HUSK_ZONE_LEFT_OUT) {
         bench->result.reason = HUSK_REASON_UNZONED;
-    return zone;
+        return false;
+    }
+    bench->zone = *zone;
+    return true;
 }
 
 #endif

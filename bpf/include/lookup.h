@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Tables of the slot: a packet's or address's sets, and the comparison of one rule.
+ * Tables of the slot, and comparing without a branch: what calls are judged by, and packets in part.
  *
- * Rules are compared without a branch: BPF has no set-on-condition, each bool made from a comparison is a
- * jump, and a dozen jumps in each of 128 rounds are paths the verifier has to walk. So a condition is a
+ * Conditions are compared without a branch: BPF has no set-on-condition, each bool made from a comparison is
+ * a jump, and a dozen jumps in each of many rounds are paths the verifier has to walk. So a condition is a
  * number that is 0 where it holds, and a rule matches where the sum of all is 0.
  */
 #ifndef HUSK_LOOKUP_H
@@ -67,14 +67,6 @@ static __always_inline husk_u64 outside_sets(husk_u64 sets, husk_u64 asked)
     return any(asked) - any(asked & sets);
 }
 
-/* What a rule is compared with. */
-struct packet_key {
-    struct packet packet;
-    husk_u64 from_sets;
-    husk_u64 to_sets;
-    husk_u64 zone_bit;
-};
-
 /* The place of the lowest bit that is set: how many ones are below it. BPF has no instruction for either, and
  * clang, where it knows what is asked for, takes a table in .rodata. */
 static __always_inline husk_u64 lowest_bit(husk_u64 word)
@@ -95,26 +87,6 @@ static __always_inline husk_u64 flag_of(husk_u64 flags, husk_u64 flag)
     husk_u64 bit = (flags / flag) & 1;
     FORGET(bit);
     return bit;
-}
-
-/* 0 where the rule matches. */
-static __always_inline husk_u64 rule_differs(const struct husk_rule *rule, const struct packet_key *key)
-{
-    const struct packet *packet = &key->packet;
-    husk_u64 flags = rule->flags;
-    husk_u64 from = outside_prefix(&packet->saddr, rule->saddr, rule->smask) |
-                    outside_sets(key->from_sets, rule->from_sets);
-    husk_u64 to =
-        outside_prefix(&packet->daddr, rule->daddr, rule->dmask) | outside_sets(key->to_sets, rule->to_sets);
-    husk_u64 ports = outside(packet->sport, rule->sport_first, rule->sport_last) |
-                     outside(packet->dport, rule->dport_first, rule->dport_last) | (packet->has_ports ^ 1);
-    husk_u64 tcp_flags =
-        ((packet->tcp_flags & rule->tcp_flags_mask) ^ rule->tcp_flags_value) | (packet->has_tcp ^ 1);
-
-    return (from ^ flag_of(flags, HUSK_NOT_FROM)) | (to ^ flag_of(flags, HUSK_NOT_TO)) |
-           (any(rule->zones & key->zone_bit) ^ 1) | (any(rule->families & packet->family) ^ 1) |
-           (packet->ip_proto ^ rule->ip_proto) * flag_of(flags, HUSK_MATCH_PROTOCOL) |
-           ports * flag_of(flags, HUSK_MATCH_PORTS) | tcp_flags * flag_of(flags, HUSK_MATCH_TCP_FLAGS);
 }
 
 /* What a call asks for. Address and port are absent (zero) for socket(). */

@@ -5,11 +5,13 @@
  *
  * What counts as unparseable, that is, gets the generation's verdict for packets nobody can read:
  *
+ *   bare links   version neither 4 nor 6
  *   any link     a header that does not fit into the frame; a third VLAN tag (802.1Q or 802.1ad)
  *   IPv4         version not 4; header under 20 bytes or past the total length; total length past the frame
  *   IPv6         version not 6; payload length past the frame; an extension header past the payload; more
  *                than 8 of them (hop-by-hop, routing, fragment, AH, destination, mobility, HIP, shim6)
  *   TCP          under 20 bytes, data offset under 5, or options past the payload
+ *   UDP-Lite     under 8 bytes
  *   UDP          under 8 bytes; length under 8, or past the payload where it is not a fragment
  *   SCTP         under 12 bytes
  *   ICMP(v6)     under 8 bytes; only in their own family
@@ -33,14 +35,26 @@ enum packet_fragment {
     FRAGMENT_LATER = 2,
 };
 
+/* A VLAN id with this bit is there; 0 is no tag. */
+#define VLAN_PRESENT 0x1000
+#define VLAN_ID 0x0fff
+
 /* Zeroed before parsing, so that what was not reached reads as absent. A multiple of 8 bytes. */
 struct packet {
     union address saddr;
     union address daddr;
-    husk_u16 sport; /* host order */
+    husk_u64 smac; /* the first byte on the wire is the highest of the lower 48 bits */
+    husk_u64 dmac;
+    husk_u32 fragment_id; /* IPv4 identification, or that of the fragment header */
+    husk_u16 sport;       /* host order */
     husk_u16 dport;
     husk_u16 ether_type; /* host order, after VLAN tags */
-    husk_u8 family;      /* HUSK_FAMILY_ */
+    husk_u16 length;     /* from the IP header on, as it states it; at most 65535 */
+    husk_u16 outer_vlan; /* id | VLAN_PRESENT */
+    husk_u16 inner_vlan;
+    husk_u16 icmp_id; /* of echo and queries; else what stands in its place */
+    husk_u16 layer4;  /* bytes before the L4 header, from the start of what was parsed */
+    husk_u8 family;   /* HUSK_FAMILY_ */
     husk_u8 ip_proto;
     husk_u8 hop_limit; /* or TTL */
     husk_u8 tcp_flags;
@@ -50,13 +64,19 @@ struct packet {
     husk_u8 has_ports;
     husk_u8 has_tcp;
     husk_u8 has_icmp;
-    husk_u8 pad[7];
+    husk_u8 has_mac;
+    husk_u8 dscp;
+    husk_u32 came_by; /* egress: the interface by which it came in; 0: made here. Not parsed, but told */
+    husk_u8 pad[4];
 };
+_Static_assert(sizeof(struct packet) % 8 == 0, "packet is cleared and copied by words");
 
 struct cursor {
+    void *start; /* of the frame, or of the IP header where the link has none */
     void *pos;
     void *end;     /* of what can be read */
     husk_u32 left; /* bytes from pos that the headers so far allow for; may be past `end` (non-linear skb) */
+    husk_u32 vlan; /* the tag that was taken off, as in struct packet */
     husk_u32 is_gso; /* a batch of segments: lengths above 64 KiB do not fit their fields and are 0 */
 };
 
@@ -78,6 +98,7 @@ enum {
     PROTO_DESTINATION = 60,
     PROTO_SCTP = 132,
     PROTO_MOBILITY = 135,
+    PROTO_UDPLITE = 136,
     PROTO_HIP = 139,
     PROTO_SHIM6 = 140,
 };
@@ -89,8 +110,8 @@ enum {
 #define IPV6_FRAGMENT_OFFSET 0xfff8
 
 struct ethernet_header {
-    husk_u8 destination[6];
-    husk_u8 source[6];
+    husk_u16 destination[3];
+    husk_u16 source[3];
     husk_u16 ether_type;
 };
 struct vlan_tag {
@@ -177,26 +198,41 @@ static __always_inline void cursor_skip(struct cursor *cursor, husk_u32 size)
     cursor->left -= size;
 }
 
+/* 48 bits in the order of the wire; by halves of a word, since a frame is not aligned for more everywhere. */
+static __always_inline husk_u64 mac_number(const husk_u16 halves[3])
+{
+    return (husk_u64)bpf_ntohs(halves[0]) << 32 | (husk_u64)bpf_ntohs(halves[1]) << 16 | bpf_ntohs(halves[2]);
+}
+
 /* Returns the EtherType, host order. */
-static __always_inline int parse_ethernet(struct cursor *cursor)
+static __always_inline int parse_ethernet(struct cursor *cursor, struct packet *packet)
 {
     struct ethernet_header *ethernet = cursor->pos;
     int missing = CURSOR_NEEDS(cursor, sizeof(*ethernet));
     if (missing)
         return missing;
+    packet->dmac = mac_number(ethernet->destination);
+    packet->smac = mac_number(ethernet->source);
+    packet->has_mac = 1;
     int ether_type = bpf_ntohs(ethernet->ether_type);
     cursor_skip(cursor, sizeof(*ethernet));
 
+    packet->outer_vlan = cursor->vlan;
 #pragma unroll
     for (int depth = 0; depth <= HUSK_VLAN_DEPTH_MAX; depth++) {
         if (ether_type != ETHERTYPE_8021Q && ether_type != ETHERTYPE_8021AD)
             return ether_type;
-        if (depth == HUSK_VLAN_DEPTH_MAX)
+        if (packet->inner_vlan)
             break;
         struct vlan_tag *tag = cursor->pos;
         missing = CURSOR_NEEDS(cursor, sizeof(*tag));
         if (missing)
             return missing;
+        husk_u16 vlan = (bpf_ntohs(tag->control) & VLAN_ID) | VLAN_PRESENT;
+        if (packet->outer_vlan)
+            packet->inner_vlan = vlan;
+        else
+            packet->outer_vlan = vlan;
         ether_type = bpf_ntohs(tag->ether_type);
         cursor_skip(cursor, sizeof(*tag));
     }
@@ -222,6 +258,9 @@ static __always_inline int parse_ipv4(struct cursor *cursor, struct packet *pack
         total > cursor->left)
         return PARSE_MALFORMED;
     cursor->left = total;
+    packet->length = total > 0xffff ? 0xffff : total;
+    packet->dscp = ip->service >> 2;
+    packet->fragment_id = bpf_ntohs(ip->id);
     if (cursor->pos + header_size > cursor->end)
         return PARSE_UNREADABLE;
 
@@ -278,6 +317,7 @@ static __always_inline int parse_ipv6_extensions(struct cursor *cursor, struct p
         header = extension->next_header;
         if (is_fragment) {
             husk_u16 fragment = bpf_ntohs(extension->fragment);
+            packet->fragment_id = bpf_ntohl(extension->rest);
             if (fragment & IPV6_FRAGMENT_OFFSET) {
                 packet->fragment = FRAGMENT_LATER;
                 return header;
@@ -305,6 +345,9 @@ static __always_inline int parse_ipv6(struct cursor *cursor, struct packet *pack
         payload = cursor->left - sizeof(*ip);
     if (ip->version_and_class >> 4 != 6 || payload > cursor->left - sizeof(*ip))
         return PARSE_MALFORMED;
+    husk_u32 length = payload + sizeof(*ip);
+    packet->length = length > 0xffff ? 0xffff : length;
+    packet->dscp = (ip->version_and_class << 2 | ip->flow[0] >> 6) & 0x3f;
     __builtin_memcpy(&packet->saddr, ip->saddr, sizeof(packet->saddr));
     __builtin_memcpy(&packet->daddr, ip->daddr, sizeof(packet->daddr));
     packet->family = HUSK_FAMILY_IPV6;
@@ -350,6 +393,19 @@ static __always_inline int parse_udp(struct cursor *cursor, struct packet *packe
     return 0;
 }
 
+/* RFC 3828: what stands in the place of the length is how much of it the checksum covers. */
+static __always_inline int parse_udplite(struct cursor *cursor, struct packet *packet)
+{
+    struct udp_header *udp = cursor->pos;
+    int missing = CURSOR_NEEDS(cursor, sizeof(*udp));
+    if (missing)
+        return missing;
+    packet->sport = bpf_ntohs(udp->sport);
+    packet->dport = bpf_ntohs(udp->dport);
+    packet->has_ports = 1;
+    return 0;
+}
+
 static __always_inline int parse_sctp(struct cursor *cursor, struct packet *packet)
 {
     struct sctp_header *sctp = cursor->pos;
@@ -370,6 +426,7 @@ static __always_inline int parse_icmp(struct cursor *cursor, struct packet *pack
         return missing;
     packet->icmp_type = icmp->type;
     packet->icmp_code = icmp->code;
+    packet->icmp_id = bpf_ntohl(icmp->rest) >> 16;
     packet->has_icmp = 1;
     return 0;
 }
@@ -391,12 +448,15 @@ static __always_inline int parse_network(struct cursor *cursor, struct packet *p
         return ip_proto;
 
     packet->ip_proto = ip_proto;
+    packet->layer4 = cursor->pos - cursor->start;
     if (packet->fragment == FRAGMENT_LATER)
         return 0;
     if (ip_proto == PROTO_TCP)
         return parse_tcp(cursor, packet);
     if (ip_proto == PROTO_UDP)
         return parse_udp(cursor, packet);
+    if (ip_proto == PROTO_UDPLITE)
+        return parse_udplite(cursor, packet);
     if (ip_proto == PROTO_SCTP)
         return parse_sctp(cursor, packet);
     if (ip_proto == (packet->family == HUSK_FAMILY_IPV4 ? PROTO_ICMP : PROTO_ICMPV6))
@@ -406,10 +466,23 @@ static __always_inline int parse_network(struct cursor *cursor, struct packet *p
 
 static __always_inline int parse_frame(struct cursor *cursor, struct packet *packet)
 {
-    int ether_type = parse_ethernet(cursor);
+    int ether_type = parse_ethernet(cursor, packet);
     if (ether_type < 0)
         return ether_type;
     return parse_network(cursor, packet, ether_type);
+}
+
+/* On links without an Ethernet header the IP header says which version it is of. */
+static __always_inline int parse_bare(struct cursor *cursor, struct packet *packet)
+{
+    husk_u8 *first = cursor->pos;
+    int missing = CURSOR_NEEDS(cursor, 1);
+    if (missing)
+        return missing;
+    husk_u8 version = *first >> 4;
+    if (version != 4 && version != 6)
+        return PARSE_MALFORMED;
+    return parse_network(cursor, packet, version == 4 ? ETH_P_IP : ETH_P_IPV6);
 }
 
 #endif

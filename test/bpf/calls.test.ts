@@ -22,6 +22,7 @@ import {
   HuskHook,
   HuskMode,
   HuskReason,
+  HuskTable,
   HuskTotal,
   HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
@@ -343,18 +344,13 @@ t.test('calls', { skip: programsMissing() }, async (t) => {
 
   await t.test('a slot without a table allows, and that is counted', async (t) => {
     const call = to('connect', '192.0.2.1', 80);
-    for (const table of [
-      'generation_slots',
-      'subjects_slots',
-      'calls_slots',
-      'call_set4_slots',
-      'call_set6_slots',
-    ]) {
+    const { GENERATION, SUBJECTS, CALLS, CALL_SET4, CALL_SET6 } = HuskTable;
+    for (const table of [GENERATION, SUBJECTS, CALLS, CALL_SET4, CALL_SET6]) {
       await lab.fill(0, { subjects, calls: [deny(1, onConnect)], without: [table] });
       const before = lab.total(HuskTotal.NO_GENERATION);
-      const isNeeded = table !== 'call_set6_slots';
-      t.strictSame(await refused(service, [call]), [!isNeeded], table);
-      t.equal(lab.total(HuskTotal.NO_GENERATION) > before, isNeeded, table);
+      const isNeeded = table !== CALL_SET6;
+      t.strictSame(await refused(service, [call]), [!isNeeded], `${table}`);
+      t.equal(lab.total(HuskTotal.NO_GENERATION) > before, isNeeded, `${table}`);
     }
   });
 
@@ -387,7 +383,7 @@ t.test('calls', { skip: programsMissing() }, async (t) => {
           allow(412, onConnect),
         ],
       });
-      const label = { slot: 1, ifindex: 0, canaryCgroup: lab.cgroupId(canary) };
+      const label = { slot: 1, ifindex: 0, canaryCgroup: lab.cgroupId(canary), cameBy: 0, state: 0 };
       const quiet = lab.snapshot([410, 411, 412]);
       const events = await lab.callEvents(async () => {
         lab.setLabel({ ...label, canarySubjects: subject });
@@ -422,7 +418,7 @@ t.test('calls', { skip: programsMissing() }, async (t) => {
       lab.setLabel({ ...label, canarySubjects: subject });
       t.strictSame(await refused(canary, [call]), [false]);
       t.match(lab.tried, { verdict: HuskVerdict.ALLOW, reason: HuskReason.NO_GENERATION });
-      lab.setLabel({ slot: 0, ifindex: 0, canaryCgroup: 0n, canarySubjects: 0n });
+      lab.setLabel({ ...label, slot: 0, canaryCgroup: 0n, canarySubjects: 0n });
     },
   );
 });

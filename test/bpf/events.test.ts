@@ -8,6 +8,7 @@ import {
   HUSK_CALL_RING_BYTES,
   HUSK_FAMILY_IPV6,
   HUSK_FAMILY_OTHER,
+  HUSK_LINK_ETHERNET,
   HUSK_PACKET_RING_BYTES,
   HUSK_RULE_NONE,
   HuskCallEvent,
@@ -70,6 +71,14 @@ t.test('packet events', { skip: programsMissing() }, async (t) => {
       tcpFlags: 0x12,
       family: HUSK_FAMILY_IPV6,
       fragment: 0,
+      state: 0,
+      icmpType: 0,
+      icmpCode: 0,
+      link: HUSK_LINK_ETHERNET,
+      outerVlan: 0x1005,
+      dataLength: 64,
+      cameBy: 0,
+      data: new Uint8Array(frame.subarray(0, 64)),
     });
     const [other] = await run(ethernet(0x88cc, Buffer.alloc(46)), 'egress');
     t.match(other, {

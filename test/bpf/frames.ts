@@ -18,6 +18,7 @@ export const protocol = {
   destination: 60,
   sctp: 132,
   mobility: 135,
+  udplite: 136,
   hip: 139,
   shim6: 140,
 } as const;

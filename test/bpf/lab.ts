@@ -7,58 +7,49 @@
 
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setUpConnections } from '../../agent/kernel/connections.ts';
+import {
+  entryOf,
+  outerFor,
+  outersOf,
+  packetMaps,
+  sharedMaps,
+  slotMaps,
+  tableKinds,
+} from '../../agent/kernel/tables.ts';
+import type { Table } from '../../agent/policy/table-image.ts';
 import {
   decodeHuskCallEvent,
   decodeHuskCounter,
   decodeHuskPacketEvent,
   decodeHuskTried,
-  encodeHuskCallList,
-  encodeHuskGeneration,
-  encodeHuskPrefix4,
-  encodeHuskPrefix6,
-  encodeHuskRuleList,
   encodeHuskTry,
-  encodeHuskZone,
-  HUSK_CALL_BIND,
-  HUSK_CALL_CONNECT,
-  HUSK_CALL_SOCKET,
-  HUSK_CGROUPS_MAX,
-  HUSK_FAMILY_IPV4,
-  HUSK_FAMILY_IPV6,
-  HUSK_FAMILY_OTHER,
-  HUSK_INTERFACES_MAX,
+  HUSK_CONNECTION_BUCKETS,
   HUSK_LIVE_SLOT_SHIFT,
   HUSK_LIVE_TRIAL,
-  HUSK_PREFIXES_MAX,
-  HUSK_RULE_NONE,
+  HUSK_RATE_BUCKETS,
   HuskCallEvent,
-  HuskCallList,
-  type HuskCallRule,
   HuskControl,
   HuskCounter,
-  HuskGeneration,
-  HuskMode,
   HuskPacketEvent,
-  HuskPrefix4,
-  HuskPrefix6,
-  type HuskRule,
-  HuskRuleList,
   HuskTotal,
   type HuskTried,
   HuskTry,
   HuskVerdict,
-  HuskZone,
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, Handle, MapHandle, ProgramHandle, Words } from '../../native/index.ts';
 import { cgroupRoot, removeCgroup } from '../lab/cgroups.ts';
-import { addressBytes } from '../lab/frame.ts';
 import { runName } from '../lab/run-name.ts';
+import { type PlainGeneration, plainTables } from './plain-tables.ts';
+
+export type { PlainCallRule, PlainGeneration, PlainRule, PlainZone } from './plain-tables.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 
 /** Each object's programs; calls with their `enum bpf_attach_type`. */
 const packetObjects = {
   xdp_ingress: ['husk_xdp_ingress', 'husk_xdp_ingress_twin'],
+  tc_ingress: ['husk_tc_ingress', 'husk_tc_ingress_twin'],
   tc_egress: ['husk_tc_egress', 'husk_tc_egress_twin'],
 } as const;
 const callObjects = {
@@ -67,7 +58,9 @@ const callObjects = {
   cgroup_socket: { husk_sock_create: 2 },
 } as const;
 
-export type Direction = 'ingress' | 'egress';
+/** Which program: packets that come in are judged by XDP's, or where it cannot see them by tc's. */
+export type Direction = 'ingress' | 'tcIngress' | 'egress';
+export const directions: readonly Direction[] = ['ingress', 'tcIngress', 'egress'];
 export type Slot = 0 | 1;
 
 /** Why the programs cannot be run here, or false: for a test's `skip`. */
@@ -84,41 +77,15 @@ export function programsMissing(): string | false {
 /** What TEST_RUN says a packet came in or goes out by. */
 export const testRunIfindex = 1;
 
-/** A zone of an interface; default: in zone bit 1, both defaults an enforced allow. */
-export type PlainZone = Partial<HuskZone>;
-
-/** A rule; what is left out asks for nothing. Addresses with prefix length. */
-export type PlainRule = Omit<Partial<HuskRule>, 'saddr' | 'smask' | 'daddr' | 'dmask'> & {
-  readonly from?: string;
-  readonly to?: string;
-};
-export type PlainCallRule = Omit<Partial<HuskCallRule>, 'addr' | 'mask'> & { readonly to?: string };
-
-/** What goes into a slot. Tables that are left out are there and empty; `without` leaves them out for good. */
-export interface PlainGeneration {
-  readonly serial?: bigint;
-  readonly unparseable?: HuskVerdict;
-  readonly zones?: Readonly<Record<number, PlainZone>>;
-  readonly ingress?: readonly PlainRule[];
-  readonly egress?: readonly PlainRule[];
-  /** Of both lists, where it is to differ from how many there are. */
-  readonly count?: number;
-  /** Prefix to bit mask of sets. */
-  readonly sets?: Readonly<Record<string, bigint>>;
-  readonly subjects?: ReadonlyMap<bigint, bigint>;
-  readonly calls?: readonly PlainCallRule[];
-  readonly callSets?: Readonly<Record<string, bigint>>;
-  readonly without?: readonly string[];
-}
-
-const mapType = { hash: 1, array: 2, lpmTrie: 11 } as const;
-const noPrealloc = 1;
+const sharedNames: readonly string[] = [...sharedMaps, ...packetMaps, ...slotMaps];
 const onlyKey = new Uint8Array(4);
 
 export class ProgramLab {
   readonly #addon: Addon;
   readonly #maps = new Map<string, MapHandle>();
   readonly #programs = new Map<string, ProgramHandle>();
+  /** Each object's own; by object. */
+  readonly #benches = new Map<string, MapHandle>();
   readonly #links: Handle[] = [];
   #words: Words | null = null;
   #cgroup: string | null = null;
@@ -133,6 +100,9 @@ export class ProgramLab {
     try {
       for (const [object, programs] of Object.entries(packetObjects)) lab.#load(object, programs);
       for (const [object, programs] of Object.entries(callObjects)) lab.#load(object, Object.keys(programs));
+      const sizes = { connectionBuckets: HUSK_CONNECTION_BUCKETS, rateBuckets: HUSK_RATE_BUCKETS };
+      const seed = crypto.getRandomValues(new Uint8Array(56));
+      setUpConnections(addon, lab.map('connection_setup'), sizes, seed);
       lab.#words = addon.mapWords(lab.map('control'));
       lab.#words.store(HuskControl.offset.packetEventsPerSecond, 1_000_000);
       return lab;
@@ -145,14 +115,15 @@ export class ProgramLab {
   #load(name: string, programs: readonly string[]): void {
     const object = this.#addon.openObject(name, readFileSync(join(root, 'build/bpf', `${name}.bpf.o`)));
     try {
-      // `benches` is each object's own: nothing but its programs ever looks at it.
-      const shared = object.mapNames().filter((map) => map !== 'benches');
+      // The others are each object's own: nothing but its programs ever looks at them.
+      const shared = object.mapNames().filter((map) => sharedNames.includes(map));
       for (const map of shared) {
         const known = this.#maps.get(map);
         if (known !== undefined) object.reuseMap(map, known);
       }
       object.load();
       for (const map of shared) if (!this.#maps.has(map)) this.#maps.set(map, object.map(map));
+      if (name in packetObjects) this.#benches.set(name, object.map('benches'));
       for (const program of programs) this.#programs.set(program, object.program(program));
     } finally {
       object.close();
@@ -183,30 +154,35 @@ export class ProgramLab {
   // -- tables ---------------------------------------------------------------------------------------------
 
   async fill(slot: Slot, generation: PlainGeneration): Promise<void> {
+    const tables = plainTables(generation);
+    this.#removeOthers(slot, tables);
     // Each entry that is written waits for a grace period: together they wait once.
-    await Promise.all(
-      Object.entries(tables).map(([name, make]) => this.#place(slot, name, make(generation), generation)),
-    );
+    await Promise.all(tables.map((table) => this.#place(slot, table)));
   }
 
-  async #place(slot: Slot, name: string, table: TableShape, { without }: PlainGeneration): Promise<void> {
-    const outer = this.map(name);
-    if (without?.includes(name)) {
-      this.#addon.remove(outer, u32(slot));
-      return;
+  #removeOthers(slot: Slot, tables: readonly Table[]): void {
+    const wanted = new Set(tables.map((table) => outerFor(table.kind, table.valueSize)));
+    for (const outer of tableKinds.flatMap(outersOf)) {
+      const map = this.map(outer.map);
+      const entry = entryOf(outer, slot);
+      if (!wanted.has(outer) && this.#addon.innerId(map, entry) !== 0) this.#addon.remove(map, u32(entry));
     }
-    const { entries, ...shape } = table;
-    const inner = this.#addon.createMap({ name: 'husk_test', ...shape });
+  }
+
+  async #place(slot: Slot, table: Table): Promise<void> {
+    const { mapType: type, keySize, valueSize, maxEntries, mapFlags: flags } = table;
+    const outer = outerFor(table.kind, valueSize);
+    const inner = this.#addon.createMap({ name: 'husk_test', type, keySize, valueSize, maxEntries, flags });
     try {
-      for (const [key, value] of entries) this.#addon.update(inner, key, value);
-      await this.#addon.setInner(outer, slot, inner);
+      if (table.count > 0) await this.#addon.writeAll(inner, table.keys, table.values);
+      await this.#addon.setInner(this.map(outer.map), entryOf(outer, slot), inner);
     } finally {
       inner.close();
     }
   }
 
   async empty(slot: Slot): Promise<void> {
-    await this.fill(slot, { without: Object.keys(tables) });
+    await this.fill(slot, { without: tableKinds });
   }
 
   // -- the live word --------------------------------------------------------------------------------------
@@ -243,25 +219,47 @@ export class ProgramLab {
     return isDrop(direction, this.#addon.testRun(this.program(packetProgram[direction]), frame).verdict);
   }
 
-  /** Runs the twin for `slot`; throws where what it returned and what it recorded differ. */
-  judge(direction: Direction, slot: Slot, frame: Uint8Array, ifindex = testRunIfindex): HuskTried {
+  /**
+   * Runs the twin for `slot`, the interface and the circumstances; throws where what it returned and what it recorded
+   * differ.
+   */
+  judge(direction: Direction, slot: Slot, frame: Uint8Array, at: number | Partial<HuskTry> = {}): HuskTried {
     const before = this.tried.runs;
-    this.setLabel({ slot, ifindex, canaryCgroup: 0n, canarySubjects: 0n });
+    const seen = typeof at === 'number' ? { ifindex: at } : at;
+    this.setLabel({ ...noLabel, slot, ifindex: testRunIfindex, ...seen });
     const run = this.#addon.testRun(this.program(`${packetProgram[direction]}_twin`), frame);
     const tried = this.tried;
     if (tried.runs !== before + 1) throw new Error(`runs went from ${before} to ${tried.runs}`);
-    if (isDrop(direction, run.verdict) !== (tried.verdict === HuskVerdict.DROP)) {
+    const isStopped = tried.verdict === HuskVerdict.DROP || tried.verdict === HuskVerdict.REJECT;
+    if (isDrop(direction, run.verdict) !== isStopped)
       throw new Error(`returned ${run.verdict}, recorded ${tried.verdict}`);
-    }
     return tried;
   }
 
+  /** As `judge`, and what is on the twin's bench then: struct bench of bpf/include/bench.h, the packet first. */
+  benchAfter(
+    direction: Direction,
+    slot: Slot,
+    frame: Uint8Array,
+    ifindex: number,
+  ): { readonly bench: DataView; readonly reason: number } {
+    const { object, role } = twins[direction];
+    const benches = this.#benches.get(object);
+    if (benches === undefined) throw new Error(`${object} has no benches`);
+    const { valueSize } = this.#addon.mapInfo(benches);
+    // It may run on any CPU: the one whose bench is not empty.
+    this.#addon.update(benches, u32(role), new Uint8Array(valueSize * this.#addon.possibleCpus()));
+    const { reason } = this.judge(direction, slot, frame, ifindex);
+    const values = this.#addon.lookup(benches, u32(role)) ?? new Uint8Array();
+    const used = values.findIndex((byte) => byte !== 0);
+    const bench = Math.floor(used / valueSize) * valueSize;
+    return { bench: new DataView(values.buffer, values.byteOffset + bench, valueSize), reason };
+  }
+
   setLabel(label: HuskTry): void {
-    this.#addon.update(
-      this.map('try_label'),
-      onlyKey,
-      bytesOf(HuskTry.size, (view) => encodeHuskTry(view, 0, label)),
-    );
+    const value = new Uint8Array(HuskTry.size);
+    encodeHuskTry(new DataView(value.buffer), 0, label);
+    this.#addon.update(this.map('try_label'), onlyKey, value);
   }
 
   get tried(): HuskTried {
@@ -280,13 +278,14 @@ export class ProgramLab {
 
   counter(rule: number): HuskCounter {
     const view = viewOf(this.#addon.lookup(this.map('counters'), u32(rule)));
-    let [hits, bytes] = [0n, 0n];
+    let [hits, bytes, limited] = [0n, 0n, 0n];
     for (let at = 0; at < view.byteLength; at += HuskCounter.size) {
       const one = decodeHuskCounter(view, at);
       hits += one.hits;
       bytes += one.bytes;
+      limited += one.limited;
     }
-    return { hits, bytes };
+    return { hits, bytes, limited };
   }
 
   /** Every total and the counters of the rules named, to be compared with a later one. */
@@ -359,12 +358,29 @@ export class ProgramLab {
 
   async close(): Promise<void> {
     this.#words?.close();
-    for (const handle of [...this.#links, ...this.#programs.values(), ...this.#maps.values()]) handle.close();
+    for (const handle of [
+      ...this.#links,
+      ...this.#programs.values(),
+      ...this.#maps.values(),
+      ...this.#benches.values(),
+    ])
+      handle.close();
     if (this.#cgroup !== null) await removeCgroup(this.#cgroup);
   }
 }
 
-const packetProgram = { ingress: 'husk_xdp_ingress', egress: 'husk_tc_egress' } as const;
+const noLabel: HuskTry = { slot: 0, ifindex: 0, canaryCgroup: 0n, canarySubjects: 0n, cameBy: 0, state: 0 };
+/** Where their benches are: `enum role`. */
+const twins = {
+  ingress: { object: 'xdp_ingress', role: 3 },
+  tcIngress: { object: 'tc_ingress', role: 4 },
+  egress: { object: 'tc_egress', role: 5 },
+} as const;
+const packetProgram = {
+  ingress: 'husk_xdp_ingress',
+  tcIngress: 'husk_tc_ingress',
+  egress: 'husk_tc_egress',
+} as const;
 
 /** XDP_DROP or XDP_PASS; TC_ACT_SHOT or TC_ACT_UNSPEC. Anything else is a fault of the program. */
 function isDrop(direction: Direction, verdict: number): boolean {
@@ -372,183 +388,6 @@ function isDrop(direction: Direction, verdict: number): boolean {
   if ((verdict | 0) === drop) return true;
   if ((verdict | 0) === pass) return false;
   throw new Error(`${direction} returned ${verdict}`);
-}
-
-// -- tables from plain objects ------------------------------------------------------------------------------
-
-interface TableShape {
-  readonly type: number;
-  readonly keySize: number;
-  readonly valueSize: number;
-  readonly maxEntries: number;
-  readonly flags: number;
-  readonly entries: readonly (readonly [key: Uint8Array, value: Uint8Array])[];
-}
-
-const wide = (value: Uint8Array): TableShape => ({
-  type: mapType.array,
-  keySize: 4,
-  valueSize: value.length,
-  maxEntries: 1,
-  flags: 0,
-  entries: [[onlyKey, value]],
-});
-
-const trie = (keySize: number, entries: TableShape['entries']): TableShape => ({
-  type: mapType.lpmTrie,
-  keySize,
-  valueSize: 8,
-  maxEntries: HUSK_PREFIXES_MAX,
-  flags: noPrealloc,
-  entries,
-});
-
-const tables: Readonly<Record<string, (generation: PlainGeneration) => TableShape>> = {
-  generation_slots: ({ serial = 1n, unparseable = HuskVerdict.DROP }) =>
-    wide(
-      bytesOf(HuskGeneration.size, (view) =>
-        encodeHuskGeneration(view, 0, {
-          serial,
-          digest: new Uint8Array(32),
-          tableDigest: [],
-          bundleDigest: new Uint8Array(32),
-          unparseableVerdict: unparseable,
-        }),
-      ),
-    ),
-  zones_slots: ({ zones = {} }) => ({
-    type: mapType.hash,
-    keySize: 4,
-    valueSize: HuskZone.size,
-    maxEntries: HUSK_INTERFACES_MAX,
-    flags: 0,
-    entries: Object.entries(zones).map(([ifindex, zone]) => [
-      u32(Number(ifindex)),
-      bytesOf(HuskZone.size, (view) => encodeHuskZone(view, 0, { ...plainZone, ...zone })),
-    ]),
-  }),
-  ingress_slots: ({ ingress = [], count }) => ruleList(ingress, count),
-  egress_slots: ({ egress = [], count }) => ruleList(egress, count),
-  set4_slots: ({ sets = {} }) => trie(HuskPrefix4.size, prefixes(sets, 4)),
-  set6_slots: ({ sets = {} }) => trie(HuskPrefix6.size, prefixes(sets, 16)),
-  subjects_slots: ({ subjects = new Map() }) => ({
-    type: mapType.hash,
-    keySize: 8,
-    valueSize: 8,
-    maxEntries: HUSK_CGROUPS_MAX,
-    flags: 0,
-    entries: [...subjects].map(([cgroup, mask]) => [u64(cgroup), u64(mask)]),
-  }),
-  calls_slots: ({ calls = [] }) =>
-    wide(
-      bytesOf(HuskCallList.size, (view) =>
-        encodeHuskCallList(view, 0, { count: calls.length, rules: calls.map(callRule) }),
-      ),
-    ),
-  call_set4_slots: ({ callSets = {} }) => trie(HuskPrefix4.size, prefixes(callSets, 4)),
-  call_set6_slots: ({ callSets = {} }) => trie(HuskPrefix6.size, prefixes(callSets, 16)),
-};
-
-const plainZone: HuskZone = {
-  zoneBit: 1,
-  ingressDefaultRule: HUSK_RULE_NONE,
-  egressDefaultRule: HUSK_RULE_NONE,
-  ingressDefault: HuskVerdict.ALLOW,
-  ingressMode: HuskMode.ENFORCE,
-  egressDefault: HuskVerdict.ALLOW,
-  egressMode: HuskMode.ENFORCE,
-};
-
-function ruleList(rules: readonly PlainRule[], count = rules.length): TableShape {
-  return wide(
-    bytesOf(HuskRuleList.size, (view) =>
-      encodeHuskRuleList(view, 0, { count, rules: rules.map(packetRule) }),
-    ),
-  );
-}
-
-function packetRule({ from = '::/0', to = '::/0', ...rule }: PlainRule): HuskRule {
-  const [saddr, smask] = maskedPrefix(from);
-  const [daddr, dmask] = maskedPrefix(to);
-  return {
-    fromSets: 0n,
-    toSets: 0n,
-    zones: 0xffff,
-    rule: HUSK_RULE_NONE,
-    sportFirst: 0,
-    sportLast: 0xffff,
-    dportFirst: 0,
-    dportLast: 0xffff,
-    families: HUSK_FAMILY_IPV4 | HUSK_FAMILY_IPV6 | HUSK_FAMILY_OTHER,
-    ipProto: 0,
-    tcpFlagsMask: 0,
-    tcpFlagsValue: 0,
-    flags: 0,
-    verdict: HuskVerdict.ALLOW,
-    mode: HuskMode.ENFORCE,
-    ...rule,
-    saddr,
-    smask,
-    daddr,
-    dmask,
-  };
-}
-
-function callRule({ to = '::/0', ...rule }: PlainCallRule): HuskCallRule {
-  const [addr, mask] = maskedPrefix(to);
-  return {
-    subjects: 0xffff_ffff_ffff_ffffn,
-    toSets: 0n,
-    rule: HUSK_RULE_NONE,
-    socketFamilies: 0,
-    portFirst: 0,
-    portLast: 0xffff,
-    socketTypes: 0,
-    families: 0,
-    ipProto: 0,
-    calls: HUSK_CALL_CONNECT | HUSK_CALL_BIND | HUSK_CALL_SOCKET,
-    flags: 0,
-    verdict: HuskVerdict.ALLOW,
-    mode: HuskMode.ENFORCE,
-    isDefault: 0,
-    ...rule,
-    addr,
-    mask,
-  };
-}
-
-/** `192.0.2.0/24` as 16 bytes of address and of mask, IPv4 mapped. */
-function maskedPrefix(prefix: string): [address: Uint8Array, mask: Uint8Array] {
-  const { bytes, length } = splitPrefix(prefix);
-  const mapped = bytes.length === 4 ? [...Array(10).fill(0), 0xff, 0xff, ...bytes] : [...bytes];
-  const bits = length + (bytes.length === 4 ? 96 : 0);
-  const mask = Uint8Array.from(
-    { length: 16 },
-    (_, at) => 256 - 2 ** (8 - Math.min(8, Math.max(0, bits - at * 8))),
-  );
-  return [Uint8Array.from(mapped, (byte, at) => byte & (mask[at] ?? 0)), mask];
-}
-
-function prefixes(sets: Readonly<Record<string, bigint>>, bytes: 4 | 16): TableShape['entries'] {
-  const entries = Object.entries(sets).map(([prefix, mask]) => ({ ...splitPrefix(prefix), mask }));
-  return entries
-    .filter((entry) => entry.bytes.length === bytes)
-    .map(({ bytes: addr, length: prefixlen, mask }) => {
-      const encode = addr.length === 4 ? encodeHuskPrefix4 : encodeHuskPrefix6;
-      return [bytesOf(4 + addr.length, (view) => encode(view, 0, { prefixlen, addr })), u64(mask)] as const;
-    });
-}
-
-function splitPrefix(prefix: string): { bytes: Uint8Array; length: number } {
-  const [address = '', length] = prefix.split('/');
-  const bytes = addressBytes(address);
-  return { bytes, length: length === undefined ? bytes.length * 8 : Number(length) };
-}
-
-function bytesOf(size: number, encode: (view: DataView) => void): Uint8Array {
-  const bytes = new Uint8Array(size);
-  encode(new DataView(bytes.buffer));
-  return bytes;
 }
 
 function viewOf(bytes: Uint8Array | null): DataView {
@@ -563,7 +402,4 @@ function sized(record: Uint8Array, size: number): Uint8Array {
 
 function u32(number: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(number).buffer);
-}
-function u64(number: bigint): Uint8Array {
-  return new Uint8Array(BigUint64Array.of(number).buffer);
 }

@@ -11,7 +11,7 @@ const instructionsMax = 250_000;
 t.test('the verifier processes few instructions', { skip: programsMissing() }, async (t) => {
   const lab = await ProgramLab.open();
   t.teardown(() => lab.close());
-  t.equal(lab.programNames.length, 11);
+  t.equal(lab.programNames.length, 13);
   for (const name of lab.programNames) {
     const count = lab.verifiedInstructions(name);
     t.comment(`${name}: ${count}`);

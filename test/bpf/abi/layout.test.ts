@@ -10,22 +10,29 @@ import { join, resolve } from 'node:path';
 import t from 'tap';
 import { readAbi, render } from '../../../bpf/abi/gen-layout.ts';
 import {
+  decodeHuskCallList,
+  decodeHuskExtra,
   decodeHuskGeneration,
-  decodeHuskRuleList,
   decodeHuskRuleName,
   decodeHuskTried,
+  encodeHuskCallList,
+  encodeHuskExtra,
   encodeHuskGeneration,
   encodeHuskPrefix4,
   encodeHuskRule,
-  encodeHuskRuleList,
   encodeHuskRuleName,
   encodeHuskTried,
+  HUSK_CALL_RULES_MAX,
   HUSK_RULE_NONE,
-  HUSK_RULES_MAX,
+  HUSK_SERVICES_MAX,
+  HUSK_SET_USES_MAX,
+  HuskCallList,
+  type HuskCallRule,
+  HuskExtra,
   HuskGeneration,
   HuskRule,
-  HuskRuleList,
   HuskRuleName,
+  HuskTable,
   HuskTried,
   layout,
 } from '../../../bpf/abi/layout.gen.ts';
@@ -82,56 +89,85 @@ t.test('no struct has a hole: fields follow one another, pads are named', (t) =>
 });
 
 const rule: HuskRule = {
-  fromSets: 0x8000_0000_0000_0001n,
-  toSets: 2n,
-  saddr: Uint8Array.from({ length: 16 }, (_, at) => at),
-  smask: new Uint8Array(16).fill(255),
-  daddr: new Uint8Array(16),
-  dmask: new Uint8Array(16),
-  zones: 3,
   rule: HUSK_RULE_NONE,
-  sportFirst: 1,
-  sportLast: 0xfffe,
-  dportFirst: 22,
-  dportLast: 22,
-  families: 7,
-  ipProto: 6,
-  tcpFlagsMask: 0x12,
-  tcpFlagsValue: 2,
-  flags: 31,
+  extra: 0x8000_0001,
   verdict: 2,
   mode: 1,
+  rejectWith: 3,
+  flags: 1,
+  logSample: 7,
+};
+const extra: HuskExtra = {
+  smac: [0x0200_0000_0001n, 0xffff_ffff_ffffn, 0n, 1n],
+  dmac: [0n, 0n, 0n, 0n],
+  limit: { costNs: 1n, depthNs: 2n ** 63n, digest: 3n, per: 1, over: 2, prefix4: 24, prefix6: 64 },
+  origins: 0xffff_ffff,
+  interfaceCare: 1,
+  interfaceValue: 1,
+  outerVlanFirst: 0x1001,
+  outerVlanLast: 0x1fff,
+  innerVlanFirst: 0,
+  innerVlanLast: 0,
+  etherTypeFirst: 0x0800,
+  etherTypeLast: 0x86dd,
+  lengthFirst: 40,
+  lengthLast: 1500,
+  dscpFirst: 46,
+  dscpLast: 46,
+  tcpFlagsMask: 0x12,
+  tcpFlagsValue: 2,
+  flags: 127,
 };
 
 t.test('codecs write fields where C reads them, and read back what they wrote', (t) => {
   const bytes = new Uint8Array(HuskRule.size + 8).fill(0xee);
   encodeHuskRule(new DataView(bytes.buffer), 8, rule);
   t.strictSame([...bytes.subarray(0, 8)], Array(8).fill(0xee), 'nothing before');
-  t.strictSame([...bytes.subarray(8, 16)], [1, 0, 0, 0, 0, 0, 0, 0x80], 'little endian');
-  t.strictSame(
-    [...bytes.subarray(8 + HuskRule.offset.sportLast, 8 + HuskRule.offset.sportLast + 2)],
-    [0xfe, 0xff],
-  );
-  t.equal(bytes.at(-1), 0, 'pads are zero');
+  t.strictSame([...bytes.subarray(12, 16)], [1, 0, 0, 0x80], 'little endian');
 
-  const list = new DataView(new ArrayBuffer(HuskRuleList.size));
-  encodeHuskRuleList(list, 0, { count: 1, rules: [rule] });
-  const back = decodeHuskRuleList(list, 0);
-  t.equal(back.rules.length, HUSK_RULES_MAX);
-  t.strictSame(back.rules[0], rule);
-  t.equal(back.rules[1]?.verdict, 0, 'what was not given is zero');
+  const asked = new Uint8Array(HuskExtra.size).fill(0xee);
+  encodeHuskExtra(new DataView(asked.buffer), 0, extra);
+  t.strictSame([...asked.subarray(0, 8)], [1, 0, 0, 0, 0, 2, 0, 0]);
+  const { lengthLast } = HuskExtra.offset;
+  t.strictSame([...asked.subarray(lengthLast, lengthLast + 2)], [0xdc, 0x05]);
+  t.strictSame([...asked.subarray(-7)], Array(7).fill(0), 'pads are zero');
+  t.strictSame(decodeHuskExtra(new DataView(asked.buffer), 0), extra);
 
-  const tried: HuskTried = { verdict: 1, reason: 2, rule: HUSK_RULE_NONE, monitored: 4, runs: 5 };
+  const call = {
+    ...decodeHuskCallList(new DataView(new ArrayBuffer(HuskCallList.size)), 0).rules[0],
+    portLast: 9,
+  };
+  const list = new DataView(new ArrayBuffer(HuskCallList.size));
+  encodeHuskCallList(list, 0, { count: 1, rules: [call as HuskCallRule] });
+  const back = decodeHuskCallList(list, 0);
+  t.equal(back.rules.length, HUSK_CALL_RULES_MAX);
+  t.strictSame(back.rules[0], call);
+  t.equal(back.rules[1]?.portLast, 0, 'what was not given is zero');
+
+  const tried: HuskTried = {
+    ...{ verdict: 1, reason: 2, rule: HUSK_RULE_NONE, monitored: 4, runs: 5, state: 3 },
+    ...{ noted: 6, lastNoted: 7 },
+  };
   const view = new DataView(new ArrayBuffer(HuskTried.size));
   encodeHuskTried(view, 0, tried);
   t.strictSame(decodeHuskTried(view, 0), tried);
 
-  const digests = Array.from({ length: 10 }, (_, at) => new Uint8Array(32).fill(at));
+  const digests = Array.from({ length: HuskTable.COUNT }, (_, at) => new Uint8Array(32).fill(at));
+  const uses = Array.from({ length: HUSK_SET_USES_MAX }, (_, set) => ({ set, side: 1, hasAdditions: 0 }));
   const generation = {
     serial: 2n ** 60n,
     digest: new Uint8Array(32).fill(9),
     tableDigest: digests,
     bundleDigest: new Uint8Array(32),
+    connections: { timeouts: [1, 2, 3, 4, 5, 6, 7, 8], isFollowed: 1, isLoose: 0 },
+    services: Array.from({ length: HUSK_SERVICES_MAX }, (_, at) => ({
+      addr: new Uint8Array(16).fill(at),
+      port: 53,
+      ipProto: 17,
+    })),
+    ingressSets: uses,
+    egressSets: uses,
+    id: 3,
     unparseableVerdict: 2,
   };
   const room = new DataView(new ArrayBuffer(HuskGeneration.size));
@@ -153,13 +189,14 @@ t.test('text ends at the first NUL, and always has one', (t) => {
 });
 
 t.test('what does not fit is refused', (t) => {
-  const view = new DataView(new ArrayBuffer(HuskRuleList.size));
-  t.throws(() => encodeHuskRule(view, 0, { ...rule, saddr: new Uint8Array(4) }), RangeError);
+  const view = new DataView(new ArrayBuffer(HuskCallList.size));
   t.throws(() => encodeHuskRule(view, view.byteLength - 8, rule), RangeError);
   t.throws(() => decodeHuskTried(view, view.byteLength - HuskTried.size + 1), RangeError);
   t.throws(() => encodeHuskPrefix4(view, 0, { prefixlen: 0, addr: new Uint8Array(16) }), RangeError);
-  const rules = Array<HuskRule>(HUSK_RULES_MAX + 1).fill(rule);
-  t.throws(() => encodeHuskRuleList(view, 0, { count: rules.length, rules }), RangeError);
+  t.throws(() => encodeHuskExtra(view, 0, { ...extra, smac: [1n, 2n, 3n, 4n, 5n] }), RangeError);
+  const [call] = decodeHuskCallList(view, 0).rules;
+  const rules = Array<HuskCallRule>(HUSK_CALL_RULES_MAX + 1).fill(call as HuskCallRule);
+  t.throws(() => encodeHuskCallList(view, 0, { count: rules.length, rules }), RangeError);
   t.end();
 });
 
