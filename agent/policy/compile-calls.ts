@@ -6,7 +6,6 @@ import {
   HUSK_CALL_CONNECT,
   HUSK_CALL_RULES_MAX,
   HUSK_CALL_SOCKET,
-  HUSK_CGROUPS_MAX,
   HUSK_FAMILY_IPV4,
   HUSK_FAMILY_IPV6,
   HUSK_MATCH_PORTS,
@@ -22,6 +21,7 @@ import {
 import type { HardeningPolicy, HardeningRule, PolicyDocument, SocketFamily } from '../contract/policy.ts';
 import { RefusalError } from '../contract/refusal.ts';
 import { addressCondition } from './address-condition.ts';
+import { followCgroups } from './following.ts';
 import { type CallName, callDefaultId, callNames, effectiveMode, ruleId } from './ids.ts';
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import { allPorts } from './ports.ts';
@@ -30,7 +30,7 @@ import { SetTable } from './set-table.ts';
 import type { ResolvedSet, SetResolver } from './sets.ts';
 import { activeHardening, subjectCgroups } from './subjects.ts';
 import type { AddRule, CompiledSet, DeviceFacts, Table } from './table-image.ts';
-import { type BeyondAt, hashTable, holdTo, wideTable } from './tables.ts';
+import { type BeyondAt, holdTo, wideTable } from './tables.ts';
 
 /**
  * The families whose socket() the kernel shows us: the hook for it stands in inet_create alone, so that a
@@ -156,7 +156,7 @@ export class CallCompiler {
     const value = new Uint8Array(HuskCallList.size);
     encodeHuskCallList(new DataView(value.buffer), 0, { count: rules.length, rules });
     return [
-      this.#subjectTable(facts),
+      followCgroups({ cgroups: this.#cgroups }, facts),
       wideTable(HuskTable.CALLS, value),
       this.#setTable.table4(HuskTable.CALL_SET4),
       this.#setTable.table6(HuskTable.CALL_SET6),
@@ -167,15 +167,9 @@ export class CallCompiler {
     return this.#setTable.named();
   }
 
-  /** A cgroup that does not exist (yet) has no entry: nobody is in it. */
-  #subjectTable(facts: DeviceFacts): Table {
-    const bits = new Map<bigint, bigint>();
-    this.#cgroups.forEach((cgroup, index) => {
-      const id = facts.cgroupId(cgroup);
-      if (id !== null) bits.set(id, (bits.get(id) ?? 0n) | (1n << BigInt(index)));
-    });
-    const rows = [...bits].map(([id, subjects]) => ({ key: bytesOfU64(id), value: bytesOfU64(subjects) }));
-    return hashTable(HuskTable.SUBJECTS, { keySize: 8, valueSize: 8, maxEntries: HUSK_CGROUPS_MAX }, rows);
+  /** Cgroups of subjects; the index is the bit. */
+  get cgroups(): readonly string[] {
+    return this.#cgroups;
   }
 }
 
@@ -203,10 +197,4 @@ function bitsOf<Word extends string>(
   numbers: Readonly<Record<Word, number>>,
 ): number {
   return (words ?? []).reduce((bits, word) => bits | (1 << numbers[word]), 0);
-}
-
-function bytesOfU64(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value, true);
-  return bytes;
 }

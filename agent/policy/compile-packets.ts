@@ -1,48 +1,70 @@
 // PacketPolicy documents to the tables that judge packets.
+//
+// Each rule becomes entries (packet-entries.ts); the entries of a direction, of all zones, become one set of classes
+// (classifier/) that leads to them, with rows and extras beside it. Large sets have tables of their own.
 
 import {
-  encodeHuskRuleList,
-  encodeHuskZone,
-  HUSK_FAMILY_IPV4,
-  HUSK_FAMILY_IPV6,
-  HUSK_FAMILY_OTHER,
-  HUSK_INTERFACES_MAX,
-  HUSK_MATCH_PORTS,
-  HUSK_MATCH_PROTOCOL,
-  HUSK_MATCH_TCP_FLAGS,
-  HUSK_NOT_FROM,
-  HUSK_NOT_TO,
+  encodeHuskExtra,
+  encodeHuskRule,
+  HUSK_INTERFACE_CONDITIONS_MAX,
   HUSK_RULE_NONE,
+  HUSK_RULE_PER_PACKET,
   HUSK_RULES_MAX,
   HUSK_ZONES_MAX,
+  HuskExtra,
   HuskMode,
-  type HuskRule,
-  HuskRuleList,
+  HuskRejectWith,
+  HuskRule,
   HuskTable,
   HuskVerdict,
-  HuskZone,
 } from '../../bpf/abi/layout.gen.ts';
-import type { PacketPolicy, PacketRule } from '../contract/policy.ts';
-import { addressCondition } from './address-condition.ts';
-import { matchesGlob } from './globs.ts';
+import type { PacketPolicy, PacketRule, RejectWith } from '../contract/policy.ts';
+import { setTables } from './big-set-tables.ts';
+import { classesTable } from './classes-table.ts';
+import type { ClassifierEntry } from './classifier/entry.ts';
+import { connectionSettings, serviceRows } from './connection-settings.ts';
+import { type Following, followInterfaces } from './following.ts';
 import { type Direction, directions, effectiveMode, ruleId, zoneDefaultId } from './ids.ts';
-import { allPorts, type PortRange } from './ports.ts';
-import { type PacketFamily, packetReach } from './reach.ts';
-import { SetTable } from './set-table.ts';
-import type { SetResolver } from './sets.ts';
-import type { AddRule, CompiledSet, DeviceFacts, Table } from './table-image.ts';
-import { hashTable, holdTo, wideTable } from './tables.ts';
+import { type Named, packetConditions } from './packet-conditions.ts';
+import { entriesOf, type RuleEntry } from './packet-entries.ts';
+import { rangeCount } from './ranges.ts';
+import { rateOf } from './rate.ts';
+import { SetUses } from './set-uses.ts';
+import type { ResolvedSet, SetResolver } from './sets.ts';
+import type { AddRule, CompiledSet, DeviceFacts, GenerationSettings, LeftOut, Table } from './table-image.ts';
+import { holdTo, rowsTable } from './tables.ts';
+import type { CompiledZone } from './zone-table.ts';
 
-interface CompiledZone {
-  readonly name: string;
-  readonly interfaces: readonly string[];
-  readonly value: HuskZone;
-}
+/** Entries of one direction, with what the classes lead to. */
+class EntryList {
+  readonly entries: ClassifierEntry[] = [];
+  readonly rules: HuskRule[] = [];
+  /** Element 0 stands for nothing. */
+  readonly extras: HuskExtra[] = [];
+  readonly #known = new Map<string, number>();
+  readonly #direction: Direction;
 
-/** An entry of a table, and the rule it is of. */
-interface Entry {
-  readonly id: string;
-  readonly rule: HuskRule;
+  constructor(direction: Direction) {
+    this.#direction = direction;
+  }
+
+  add(id: string, { classes, extra }: RuleEntry, rule: Omit<HuskRule, 'extra'>): void {
+    holdTo(HUSK_RULES_MAX, this.rules.length + 1, `entries of ${this.#direction} rules`, () => id);
+    this.entries.push({ ...classes, row: this.rules.length });
+    this.rules.push({ ...rule, extra: extra === null ? 0 : this.#extraIndex(extra) });
+  }
+
+  #extraIndex(extra: HuskExtra): number {
+    const bytes = new Uint8Array(HuskExtra.size);
+    encodeHuskExtra(new DataView(bytes.buffer), 0, extra);
+    const key = bytes.join(' ');
+    let index = this.#known.get(key);
+    if (index === undefined) {
+      index = this.extras.push(extra);
+      this.#known.set(key, index);
+    }
+    return index;
+  }
 }
 
 interface ZoneDefault {
@@ -53,15 +75,34 @@ interface ZoneDefault {
 
 /** A direction of which the policy says nothing: all is allowed, and no rule is counted. */
 const noDefault: ZoneDefault = { rule: HUSK_RULE_NONE, verdict: HuskVerdict.ALLOW, mode: HuskMode.ENFORCE };
-const verdicts = { allow: HuskVerdict.ALLOW, drop: HuskVerdict.DROP } as const;
+const verdicts = {
+  allow: HuskVerdict.ALLOW,
+  drop: HuskVerdict.DROP,
+  reject: HuskVerdict.REJECT,
+  log: HuskVerdict.LOG,
+} as const;
 const modes = { monitor: HuskMode.MONITOR, enforce: HuskMode.ENFORCE } as const;
+const rejections: Readonly<Record<RejectWith, number>> = {
+  'tcp-reset': HuskRejectWith.TCP_RESET,
+  'port-unreachable': HuskRejectWith.PORT,
+  'host-unreachable': HuskRejectWith.HOST,
+  'net-unreachable': HuskRejectWith.NET,
+  'admin-prohibited': HuskRejectWith.ADMIN,
+};
 
 export class PacketCompiler {
   readonly #resolver: SetResolver;
   readonly #addRule: AddRule;
-  readonly #setTable = new SetTable('packet rules');
+  readonly #uses = new SetUses();
   readonly #zones: CompiledZone[] = [];
-  readonly #entries: Record<Direction, Entry[]> = { ingress: [], egress: [] };
+  readonly #lists: Record<Direction, EntryList> = {
+    ingress: new EntryList('ingress'),
+    egress: new EntryList('egress'),
+  };
+  readonly #policies: PacketPolicy[] = [];
+  readonly #named = new Map<string, { readonly set: ResolvedSet; readonly rules: Set<string> }>();
+  /** Conditions on interfaces; the index is the bit. */
+  readonly #interfaceConditions: Named[] = [];
   #dropsUnparseable = false;
 
   constructor(resolver: SetResolver, addRule: AddRule) {
@@ -71,17 +112,18 @@ export class PacketCompiler {
 
   add(document: PacketPolicy): void {
     const { spec } = document;
+    this.#policies.push(document);
     const names = Object.keys(spec.zones);
     holdTo(HUSK_ZONES_MAX, this.#zones.length + names.length, 'zones', () => {
       return { document, path: ['spec', 'zones', names[HUSK_ZONES_MAX - this.#zones.length] ?? ''] };
     });
-    const bits = new Map(names.map((name, index) => [name, 1 << (this.#zones.length + index)]));
+    const numbers = new Map(names.map((name, index) => [name, this.#zones.length + index]));
     const mode = spec.mode === 'enforce' ? 'enforce' : 'monitor';
     const defaults = new Map<string, ZoneDefault>();
     for (const direction of directions) {
       for (const list of spec[direction]) {
-        for (const rule of list.rules)
-          this.#addPacketRule(document, direction, bits.get(list.zone) ?? 0, rule);
+        const zone = numbers.get(list.zone) ?? 0;
+        for (const rule of list.rules) this.#addPacketRule(document, direction, zone, numbers, rule);
         const id = zoneDefaultId(document, list.zone, direction);
         const rule = this.#addRule({ id, at: direction, mode, verdict: list.default });
         defaults.set(`${direction} ${list.zone}`, {
@@ -94,118 +136,151 @@ export class PacketCompiler {
     for (const [name, { interfaces }] of Object.entries(spec.zones)) {
       const ingress = defaults.get(`ingress ${name}`) ?? noDefault;
       const egress = defaults.get(`egress ${name}`) ?? noDefault;
-      const value: HuskZone = {
-        zoneBit: bits.get(name) ?? 0,
-        ingressDefaultRule: ingress.rule,
-        egressDefaultRule: egress.rule,
-        ingressDefault: ingress.verdict,
-        ingressMode: ingress.mode,
-        egressDefault: egress.verdict,
-        egressMode: egress.mode,
-      };
-      this.#zones.push({ name, interfaces, value });
+      this.#zones.push({
+        name: `${document.metadata.name}/${name}`,
+        interfaces,
+        row: {
+          zone: numbers.get(name) ?? 0,
+          ingressDefaultRule: ingress.rule,
+          egressDefaultRule: egress.rule,
+          ingressDefault: ingress.verdict,
+          ingressMode: ingress.mode,
+          egressDefault: egress.verdict,
+          egressMode: egress.mode,
+        },
+      });
     }
     if (mode === 'enforce' && spec.unparseable !== 'allow') this.#dropsUnparseable = true;
   }
 
-  #addPacketRule(document: PacketPolicy, direction: Direction, zones: number, rule: PacketRule): void {
+  #addPacketRule(
+    document: PacketPolicy,
+    direction: Direction,
+    zone: number,
+    zones: ReadonlyMap<string, number>,
+    rule: PacketRule,
+  ): void {
     const mode = effectiveMode(document.spec.mode, rule.mode);
     if (mode === 'off') return;
     const id = ruleId(document, rule);
     const index = this.#addRule({ id, at: direction, mode, verdict: rule.action });
     const from = rule.from === undefined ? null : this.#resolver.match(document, rule.from);
     const to = rule.to === undefined ? null : this.#resolver.match(document, rule.to);
-    const reach = packetReach(rule, from, to);
-    const source = addressCondition(from, this.#setTable, id);
-    const destination = addressCondition(to, this.#setTable, id);
-    const common: HuskRule = {
-      fromSets: source.sets,
-      toSets: destination.sets,
-      saddr: source.address,
-      smask: source.mask,
-      daddr: destination.address,
-      dmask: destination.mask,
-      zones,
-      rule: index,
-      sportFirst: allPorts.first,
-      sportLast: allPorts.last,
-      dportFirst: allPorts.first,
-      dportLast: allPorts.last,
-      families: familyBits(reach.families),
-      ipProto: reach.protocol ?? 0,
-      tcpFlagsMask: reach.tcpFlags?.mask ?? 0,
-      tcpFlagsValue: reach.tcpFlags?.value ?? 0,
-      flags:
-        (reach.protocol === null ? 0 : HUSK_MATCH_PROTOCOL) |
-        (reach.ports === null ? 0 : HUSK_MATCH_PORTS) |
-        (reach.tcpFlags === null ? 0 : HUSK_MATCH_TCP_FLAGS) |
-        (source.not ? HUSK_NOT_FROM : 0) |
-        (destination.not ? HUSK_NOT_TO : 0),
-      verdict: verdicts[rule.action],
-      mode: modes[mode],
-    };
-    const { from: fromPorts, to: toPorts } = reach.ports ?? { from: [allPorts], to: [allPorts] };
-    for (const sport of fromPorts) {
-      for (const dport of toPorts) {
-        this.#entries[direction].push({ id, rule: { ...common, ...portFields(sport, dport) } });
-      }
+    for (const set of [from, to]) this.#nameSet(set, id);
+    const conditions = packetConditions(rule, from, to);
+    const rate = rule.limit === undefined ? null : rateOf(rule.limit, rule.action);
+    const entries = entriesOf(conditions, {
+      id,
+      zone,
+      from: from === null ? null : this.#uses.bitOf(from, direction, 'source', id),
+      to: to === null ? null : this.#uses.bitOf(to, direction, 'destination', id),
+      rate,
+      interfaceBit: (globs) => this.#interfaceBit(globs, id),
+      originBits: (origin) => originBits(origin, zones),
+    });
+    const list = this.#lists[direction];
+    for (const entry of entries) {
+      // What an entry of these says holds for one packet, and not for the rest of its connection.
+      const isPerPacket =
+        entry.extra !== null || mode === 'monitor' || rule.action === 'log' || rule.log !== undefined;
+      list.add(id, entry, {
+        rule: index,
+        verdict: verdicts[rule.action],
+        mode: modes[mode],
+        rejectWith: rule.rejectWith === undefined ? HuskRejectWith.USUAL : rejections[rule.rejectWith],
+        flags: isPerPacket ? HUSK_RULE_PER_PACKET : 0,
+        logSample: rule.log === undefined ? 0 : (rule.log.sample ?? 1),
+      });
     }
   }
 
   tables(facts: DeviceFacts): readonly Table[] {
+    const { ingress, egress } = this.#lists;
     return [
-      this.#zoneTable(facts),
-      ruleTable(HuskTable.INGRESS, this.#entries.ingress, 'entries of ingress rules'),
-      ruleTable(HuskTable.EGRESS, this.#entries.egress, 'entries of egress rules'),
-      this.#setTable.table4(HuskTable.SET4),
-      this.#setTable.table6(HuskTable.SET6),
+      ...this.followingTables(facts),
+      rulesTable(HuskTable.INGRESS, ingress),
+      rulesTable(HuskTable.EGRESS, egress),
+      extrasTable(HuskTable.INGRESS_EXTRA, ingress),
+      extrasTable(HuskTable.EGRESS_EXTRA, egress),
+      classesTable(HuskTable.INGRESS_CLASSES, 'ingress', ingress.entries),
+      classesTable(HuskTable.EGRESS_CLASSES, 'egress', egress.entries),
+      ...setTables(this.#uses.sets, facts),
     ];
   }
 
+  /** Those that follow the device's interfaces while their generation is in force. */
+  followingTables(facts: DeviceFacts): readonly Table[] {
+    return followInterfaces(this.following(), facts).tables;
+  }
+
+  leftOut(facts: DeviceFacts): readonly LeftOut[] {
+    return followInterfaces(this.following(), facts).leftOut;
+  }
+
+  /** What those tables are made from. */
+  following(): Pick<Following, 'zones' | 'interfaceConditions'> {
+    return { zones: this.#zones, interfaceConditions: this.#interfaceConditions };
+  }
+
+  settings(facts: DeviceFacts): GenerationSettings {
+    return {
+      connections: connectionSettings(this.#policies, facts.neverDrop),
+      services: serviceRows(facts.neverDrop),
+      ingressSets: this.#uses.usesOf('ingress'),
+      egressSets: this.#uses.usesOf('egress'),
+      unparseableVerdict: this.#dropsUnparseable ? HuskVerdict.DROP : HuskVerdict.ALLOW,
+    };
+  }
+
   sets(): readonly CompiledSet[] {
-    return this.#setTable.named();
+    return [...this.#named].map(([name, { set, rules }]) => ({
+      name,
+      rules: [...rules],
+      prefixes4: rangeCount(set.ranges.ipv4),
+      prefixes6: rangeCount(set.ranges.ipv6),
+      number: set.single === null ? null : this.#uses.numberOf(set),
+    }));
   }
 
-  /** One for the device; policies that contradict each other were refused before (check.ts). */
-  unparseable(): 'allow' | 'drop' {
-    return this.#dropsUnparseable ? 'drop' : 'allow';
+  #nameSet(set: ResolvedSet | null, rule: string): void {
+    if (set === null || set.name === null) return;
+    const known = this.#named.get(set.name) ?? { set, rules: new Set<string>() };
+    if (!set.not) known.rules.add(rule);
+    this.#named.set(set.name, known);
   }
 
-  #zoneTable({ interfaces }: DeviceFacts): Table {
-    const rows = interfaces.flatMap(({ name, index }) => {
-      const zone = this.#zones.find((one) => one.interfaces.some((glob) => matchesGlob(glob, name)));
-      if (zone === undefined) return [];
-      const key = new Uint8Array(4);
-      const value = new Uint8Array(HuskZone.size);
-      new DataView(key.buffer).setUint32(0, index, true);
-      encodeHuskZone(new DataView(value.buffer), 0, zone.value);
-      return [{ key, value }];
-    });
-    holdTo(HUSK_INTERFACES_MAX, rows.length, 'interfaces in zones');
-    const sizes = { keySize: 4, valueSize: HuskZone.size, maxEntries: HUSK_INTERFACES_MAX };
-    return hashTable(HuskTable.ZONES, sizes, rows);
+  #interfaceBit(condition: Named, rule: string): number {
+    const same = (one: Named) =>
+      one.not === condition.not && one.names.join(' ') === condition.names.join(' ');
+    let bit = this.#interfaceConditions.findIndex(same);
+    if (bit < 0) {
+      bit = this.#interfaceConditions.push(condition) - 1;
+      const count = this.#interfaceConditions.length;
+      holdTo(HUSK_INTERFACE_CONDITIONS_MAX, count, 'conditions on interfaces', () => rule);
+    }
+    return (1 << bit) >>> 0;
   }
 }
 
-function ruleTable(kind: number, entries: readonly Entry[], what: string): Table {
-  holdTo(HUSK_RULES_MAX, entries.length, what, () => entries[HUSK_RULES_MAX]?.id ?? null);
-  const rules = entries.map(({ rule }) => rule);
-  const value = new Uint8Array(HuskRuleList.size);
-  encodeHuskRuleList(new DataView(value.buffer), 0, { count: rules.length, rules });
-  return wideTable(kind, value);
+const originDevice = 1;
+const anyOrigin = 0xffffffff;
+
+/** See `husk_extra.origins`: bit 0 made here, bit 1 + zone, bit 31 an interface of no zone. */
+function originBits({ names, not }: Named, zones: ReadonlyMap<string, number>): number {
+  const bits = names.reduce((sum, name) => {
+    const zone = zones.get(name);
+    return sum | (name === 'device' ? originDevice : zone === undefined ? 0 : 2 << zone);
+  }, 0);
+  return (not ? ~bits & anyOrigin : bits) >>> 0;
 }
 
-const familyNumbers: Record<PacketFamily, number> = {
-  ipv4: HUSK_FAMILY_IPV4,
-  ipv6: HUSK_FAMILY_IPV6,
-  other: HUSK_FAMILY_OTHER,
-};
-const familyBits = (families: readonly PacketFamily[]) =>
-  families.reduce((bits, family) => bits | familyNumbers[family], 0);
+function rulesTable(kind: number, { rules }: EntryList): Table {
+  return rowsTable(kind, HuskRule.size, rules, encodeHuskRule);
+}
 
-const portFields = (sport: PortRange, dport: PortRange) => ({
-  sportFirst: sport.first,
-  sportLast: sport.last,
-  dportFirst: dport.first,
-  dportLast: dport.last,
-});
+function extrasTable(kind: number, { extras }: EntryList): Table {
+  const nothing = new Uint8Array(HuskExtra.size);
+  const table = rowsTable(kind, HuskExtra.size, extras, encodeHuskExtra, 1);
+  table.values.set(nothing, 0);
+  return table;
+}

@@ -1,11 +1,10 @@
 // Documents to a table image: what the kernel looks up instead of reading a policy.
 //
-//   zones     interface → bit of its zone and the zone's defaults
-//   ingress,  rules in the order they were written; one rule becomes several entries with the same
-//   egress    counter where it names several ranges of ports
-//   set4/6    every set that a rule names, folded into one trie a family; a rule asks for bits
-//   subjects  cgroup → bits of the subjects that are it
-//   calls     denials, allowances, defaults; call_set4/6 their sets
+//   zones, deferred    interface → its zone, the zone's defaults, what is never dropped there
+//   classes            what rules of a direction are found by; then their rows, and extras beside them
+//   big4/6, additions  sets that are too large for the classes, or kept entry by entry
+//   subjects           cgroup → bits of the subjects that are it
+//   calls              denials, allowances, defaults; call_set4/6 their sets
 //
 // The same documents and facts give the same bytes: tables with equal digests are shared between
 // generations. What does not fit the tables is refused with the count and the limit; nothing is left out.
@@ -13,6 +12,7 @@
 import type { PolicyDocument } from '../contract/policy.ts';
 import { CallCompiler } from './compile-calls.ts';
 import { PacketCompiler } from './compile-packets.ts';
+import { type FollowingTables, followCgroups, followInterfaces } from './following.ts';
 import { SetResolver } from './sets.ts';
 import type { AddRule, CompiledRule, DeviceFacts, TableImage } from './table-image.ts';
 import { kernelBytesOf } from './tables.ts';
@@ -39,7 +39,21 @@ export function compile(documents: readonly PolicyDocument[], facts: DeviceFacts
     tables,
     rules,
     sets: [...packets.sets(), ...calls.sets()],
-    unparseable: packets.unparseable(),
+    settings: packets.settings(facts),
+    leftOut: packets.leftOut(facts),
+    following: { ...packets.following(), cgroups: calls.cgroups },
     kernelBytes: tables.reduce((sum, table) => sum + kernelBytesOf(table), 0),
   };
+}
+
+/**
+ * The tables of an image that follow the device, for the device as it is now: the same bytes as compiling everything
+ * again would give them, without reading a rule or a set. Throws RefusalError policy.over-limit.
+ */
+export function compileFollowing(
+  { following }: Pick<TableImage, 'following'>,
+  facts: Omit<DeviceFacts, 'ruleIndex' | 'bootSeconds'>,
+): FollowingTables {
+  const { tables, leftOut } = followInterfaces(following, facts);
+  return { tables: [...tables, followCgroups(following, facts)], leftOut };
 }

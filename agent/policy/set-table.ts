@@ -24,7 +24,7 @@ export class SetTable {
   readonly #ranges: AddressRanges[] = [];
   /** The rule that named each first. */
   readonly #rules: string[] = [];
-  readonly #named = new Map<string, AddressRanges>();
+  readonly #named = new Map<string, { readonly ranges: AddressRanges; readonly rules: Set<string> }>();
 
   /** `what`: for the refusal, as in `packet rules`. */
   constructor(what: string) {
@@ -33,7 +33,11 @@ export class SetTable {
 
   /** The mask of one bit for a set; the same for two conditions that name the same set. */
   maskOf(set: ResolvedSet, rule: string): bigint {
-    if (set.name !== null) this.#named.set(set.name, set.ranges);
+    if (set.name !== null) {
+      const known = this.#named.get(set.name) ?? { ranges: set.ranges, rules: new Set<string>() };
+      if (!set.not) known.rules.add(rule);
+      this.#named.set(set.name, known);
+    }
     let bit = this.#bits.get(set.key);
     if (bit === undefined) {
       bit = this.#ranges.length;
@@ -47,10 +51,12 @@ export class SetTable {
   /** What rules asked for by name. */
   named(): readonly CompiledSet[] {
     const count = (ranges: Uint32Array) => prefixesOf(ranges).length / prefixWords;
-    return [...this.#named].map(([name, { ipv4, ipv6 }]) => ({
+    return [...this.#named].map(([name, { ranges, rules }]) => ({
       name,
-      prefixes4: count(ipv4),
-      prefixes6: count(ipv6),
+      rules: [...rules],
+      prefixes4: count(ranges.ipv4),
+      prefixes6: count(ranges.ipv6),
+      number: null,
     }));
   }
 

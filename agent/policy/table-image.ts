@@ -3,6 +3,11 @@
 // It is plain data, so that the console can make one, a test can compare two, and only agent/kernel
 // needs to know what a map is. The bytes in it are laid out as bpf/abi/tables.h says.
 
+import type { HuskGeneration } from '../../bpf/abi/layout.gen.ts';
+import type { DeviceView } from './device-view.ts';
+import type { Following } from './following.ts';
+import type { SetImages } from './set-tables/set-image.ts';
+
 /** One table of an image: what becomes one new map in the kernel. */
 export interface Table {
   /** `HuskTable` of bpf/abi/layout.gen.ts. */
@@ -28,34 +33,58 @@ export interface CompiledRule {
   readonly index: number;
   readonly at: 'ingress' | 'egress' | 'call';
   readonly mode: 'monitor' | 'enforce';
-  readonly verdict: 'allow' | 'drop' | 'deny';
+  readonly verdict: 'allow' | 'drop' | 'reject' | 'log' | 'deny';
 }
 
 export interface CompiledSet {
   /** `document/set`. */
   readonly name: string;
+  /** Ids of the rules whose conditions it is part of, not negated: its hits are theirs. */
+  readonly rules: readonly string[];
   readonly prefixes4: number;
   readonly prefixes6: number;
+  /** By which its entries are found that are kept one by one; null: none are. */
+  readonly number: number | null;
 }
 
 export interface TableImage {
-  /** All kinds but GENERATION, in order of kind, each once; a kind without content is an empty table. */
+  /** In order of kind, each once, without GENERATION; a big set that is not there has no table. */
   readonly tables: readonly Table[];
+  /** What the generation's own record says besides. */
+  readonly settings: GenerationSettings;
   readonly rules: readonly CompiledRule[];
   readonly sets: readonly CompiledSet[];
-  readonly unparseable: 'allow' | 'drop';
+  /** Interfaces of zones that are judged elsewhere, and why. */
+  readonly leftOut: readonly LeftOut[];
+  /** What the tables that follow the device are made from. */
+  readonly following: Following;
   /** Estimated kernel memory of the tables, bytes. */
   readonly kernelBytes: number;
 }
 
+/** See `struct husk_generation`. */
+export type GenerationSettings = Pick<
+  HuskGeneration,
+  'connections' | 'services' | 'ingressSets' | 'egressSets' | 'unparseableVerdict'
+>;
+
 /** What only the device knows. */
-export interface DeviceFacts {
-  readonly interfaces: readonly { readonly name: string; readonly index: number }[];
+export interface DeviceFacts extends DeviceView {
   /** The id of a cgroup below the hardening root, by its path relative to it; null where it does not exist (yet). */
   cgroupId(path: string): bigint | null;
   /** The dense counter index of a stable rule id. Called once for each rule, in document order. */
   ruleIndex(id: string): number;
+  /** The second of boot time that a moment (RFC 3339) is; null where the time is not known. */
+  bootSeconds(moment: string): number | null;
+  /** Tables of big sets that were built before; absent: each is built. */
+  readonly setImages?: SetImages;
 }
 
 /** Notes a rule that is being compiled and gives its counter's index. */
 export type AddRule = (rule: Omit<CompiledRule, 'index'>) => number;
+
+export interface LeftOut {
+  readonly interface: string;
+  /** As in `its ports have zones of their own`. */
+  readonly why: string;
+}

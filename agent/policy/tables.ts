@@ -56,6 +56,41 @@ export function wideTable(kind: number, value: Uint8Array): Table {
   };
 }
 
+/** BPF_F_INNER_MAP: arrays of a map of maps may differ in how many rows they have. */
+export const innerMap = 0x1000;
+
+/** An array of as many rows as there are, `before` of them empty; never of none. */
+export function rowsTable<T>(
+  kind: number,
+  valueSize: number,
+  rows: readonly T[],
+  encode: (view: DataView, at: number, row: T) => void,
+  before = 0,
+): Table {
+  const count = Math.max(rows.length + before, 1);
+  const values = new Uint8Array(count * valueSize);
+  const view = new DataView(values.buffer);
+  for (const [index, row] of rows.entries()) encode(view, (index + before) * valueSize, row);
+  return arrayTable(kind, valueSize, values);
+}
+
+/** An array whose values are given. */
+export function arrayTable(kind: number, valueSize: number, values: Uint8Array): Table {
+  const count = values.length / valueSize;
+  const keys = new Uint8Array(count * 4);
+  const view = new DataView(keys.buffer);
+  for (let index = 0; index < count; index++) view.setUint32(index * 4, index, true);
+  const shape = {
+    mapType: mapTypes.array,
+    mapFlags: innerMap,
+    keySize: 4,
+    valueSize,
+    maxEntries: count,
+    count,
+  };
+  return { kind, ...shape, keys, values };
+}
+
 export interface Row {
   readonly key: Uint8Array;
   readonly value: Uint8Array;

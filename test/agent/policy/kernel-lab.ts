@@ -3,12 +3,22 @@
 // Nothing is pinned and no packet program is attached: an image goes into slot 0 and the twins are run on
 // frames. The call programs are attached to a cgroup of the test's own, which is removed at the end.
 
+import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Slots } from '../../../agent/kernel/generation.ts';
-import { sharedMaps, slotMaps } from '../../../agent/kernel/tables.ts';
-import type { CanaryOperation, Judgement, Reason } from '../../../agent/policy/judgement.ts';
+import { packetObjects } from '../../../agent/kernel/objects.ts';
+import { type PacketTools, type Proof, proveSlot, tryPacket } from '../../../agent/kernel/prove.ts';
+import { packetMaps, sharedMaps, slotMaps } from '../../../agent/kernel/tables.ts';
+import { type DeviceView, plainDevice } from '../../../agent/policy/device-view.ts';
+import type {
+  CanaryOperation,
+  Judgement,
+  PacketTried,
+  Reason,
+  Tries,
+} from '../../../agent/policy/judgement.ts';
 import type { DeviceFacts, TableImage } from '../../../agent/policy/table-image.ts';
 import {
   decodeHuskTried,
@@ -22,16 +32,16 @@ import type { Addon, Handle, MapHandle, ProgramHandle } from '../../../native/in
 import { cgroupRoot, removeCgroup } from '../../lab/cgroups.ts';
 import { runName } from '../../lab/run-name.ts';
 import { run } from '../../lab/system.ts';
+import { ownAddresses } from './own-addresses.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
-const packetObjects = { xdp_ingress: 'husk_xdp_ingress_twin', tc_egress: 'husk_tc_egress_twin' } as const;
 /** Program and `enum bpf_attach_type`. */
 const callObjects = {
   cgroup_connect: { husk_connect4: 10, husk_connect6: 11, husk_sendmsg4: 14, husk_sendmsg6: 15 },
   cgroup_bind: { husk_bind4: 8, husk_bind6: 9 },
   cgroup_socket: { husk_sock_create: 2 },
 } as const;
-const mapNames: readonly string[] = [...sharedMaps, ...slotMaps];
+const mapNames: readonly string[] = [...sharedMaps, ...packetMaps, ...slotMaps];
 const onlyKey = new Uint8Array(4);
 const EPERM = 1;
 
@@ -40,6 +50,7 @@ export function kernelMissing(): string | null {
   const files = [
     'native/husk.node',
     'bpf/xdp_ingress.bpf.o',
+    'bpf/tc_ingress.bpf.o',
     'bpf/tc_egress.bpf.o',
     'bpf/cgroup_connect.bpf.o',
   ];
@@ -52,12 +63,13 @@ export function kernelMissing(): string | null {
 export function labFacts(interfaces: readonly string[]): DeviceFacts & { readonly ids: readonly string[] } {
   const ids: string[] = [];
   return {
-    interfaces: interfaces.map((name, index) => ({ name, index: 1000 + index })),
+    ...plainDevice(interfaces),
     cgroupId: () => null,
     ruleIndex: (id) => {
       if (!ids.includes(id)) ids.push(id);
       return ids.indexOf(id);
     },
+    bootSeconds: () => null,
     ids,
   };
 }
@@ -76,8 +88,9 @@ export class KernelLab {
 
   private constructor(addon: Addon) {
     this.#addon = addon;
-    for (const [name, program] of Object.entries(packetObjects)) this.#load(name, [program]);
-    this.#slots = new Slots(addon, this.#maps);
+    for (const name of packetObjects) this.#load(name, [`husk_${name}_twin`]);
+    let generations = 0;
+    this.#slots = new Slots(addon, this.#maps, () => ++generations);
   }
 
   static async open(): Promise<KernelLab> {
@@ -102,23 +115,42 @@ export class KernelLab {
     }
   }
 
+  /** Tells the programs the addresses of a device; its interfaces are whatever the tables say. */
+  async become(device: DeviceView): Promise<void> {
+    for (const key of ownAddresses(device))
+      this.#addon.update(this.#map('own_addresses'), key, new Uint8Array(4));
+  }
+
   async load(image: TableImage): Promise<void> {
     this.#serial++;
     await this.#slots.load(0, { serial: this.#serial, bundleDigest: '0'.repeat(64), image });
   }
 
-  judgePacket(
-    at: { readonly direction: 'ingress' | 'egress'; readonly ifindex: number; readonly frame: Uint8Array },
-    ids: readonly string[],
-  ): Judgement {
-    this.#label({ slot: 0, ifindex: at.ifindex, canaryCgroup: 0n, canarySubjects: 0n });
-    const name = at.direction === 'ingress' ? packetObjects.xdp_ingress : packetObjects.tc_egress;
-    const run = this.#addon.testRun(this.#program(name), at.frame, { repeat: 1 });
-    const said = this.#said(ids);
-    const isStopped = run.verdict === (at.direction === 'ingress' ? 1 : 2);
-    if (isStopped !== (said.verdict === 'drop'))
-      throw new Error(`returned ${run.verdict} for ${said.verdict}`);
-    return said;
+  /** What the twins of every program that may see such a packet say; they have to say the same. */
+  judgePacket(at: PacketTried, ids: readonly string[]): Judgement {
+    const [first, ...others] = tryPacket(this.#tools(ids), 0, at, 'packet');
+    if (first === undefined) throw new Error('no twin ran');
+    for (const other of others) assert.deepEqual(other, first, 'XDP and tc differ');
+    return first;
+  }
+
+  /** The proof before a swap, without calls. Throws RefusalError kernel.unproven. */
+  prove(tries: Tries, ids: readonly string[]): Promise<Proof> {
+    return proveSlot({ ...this.#tools(ids), cgroup: null }, 0, tries);
+  }
+
+  #tools(ids: readonly string[]): PacketTools {
+    return {
+      addon: this.#addon,
+      twins: {
+        xdp: this.#program('husk_xdp_ingress_twin'),
+        ingress: this.#program('husk_tc_ingress_twin'),
+        egress: this.#program('husk_tc_egress_twin'),
+      },
+      tryLabel: this.#map('try_label'),
+      tried: this.#map('tried'),
+      ruleId: (index) => ids[index] ?? null,
+    };
   }
 
   /** What the canary gets that makes the call with these subjects. */
@@ -127,6 +159,8 @@ export class KernelLab {
     this.#label({
       slot: 0,
       ifindex: 0,
+      cameBy: 0,
+      state: 0,
       canaryCgroup: this.#addon.cgroupId(cgroup),
       canarySubjects: subjects,
     });
