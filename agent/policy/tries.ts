@@ -6,13 +6,31 @@
 // of tries is named as untried.
 
 import type { PolicyDocument } from '../contract/policy.ts';
+import { type DeviceView, usualNeverDrop } from './device-view.ts';
 import type { Tries } from './judgement.ts';
 import type { DeviceFacts } from './table-image.ts';
 import { tryCalls } from './try-calls.ts';
 import { tryPackets } from './try-packets.ts';
 
-export function makeTries(documents: readonly PolicyDocument[], facts: DeviceFacts): Tries {
-  const packets = tryPackets(documents, facts);
+/** `device`: default one with plain Ethernet interfaces and no addresses. */
+export function makeTries(
+  documents: readonly PolicyDocument[],
+  { interfaces }: Pick<DeviceFacts, 'interfaces'>,
+  device: DeviceView = {
+    interfaces: interfaces.map((one) => ({
+      ...one,
+      link: one.name === 'lo' ? 'loopback' : 'ethernet',
+      addresses: [],
+    })),
+    neverDrop: usualNeverDrop,
+  },
+): Tries {
+  const packets = tryPackets(documents, device);
   const calls = tryCalls(documents);
-  return { packets: packets.tries, calls: calls.tries, untried: [...packets.untried, ...calls.untried] };
+  return {
+    packets: packets.tries,
+    calls: calls.tries,
+    untried: [...packets.untried, ...calls.untried],
+    packetRules: packets.sampled,
+  };
 }
