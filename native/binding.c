@@ -37,7 +37,8 @@ NAPI_MODULE_INIT()
     if (!binding_handle_define(env, exports) || !binding_object_define(env, exports) ||
         !binding_table_define(env, exports) || !binding_link_define(env, exports) ||
         !binding_ring_define(env, exports) || !binding_canary_define(env, exports) ||
-        !binding_system_define(env, exports) || !binding_netif_define(env, exports))
+        !binding_system_define(env, exports) || !binding_netif_define(env, exports) ||
+        !binding_watch_define(env, exports))
         return throw_status(env);
     return exports;
 }

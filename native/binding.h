@@ -27,6 +27,7 @@ enum class {
     CLASS_OBJECT,
     CLASS_WORDS,
     CLASS_RING,
+    CLASS_WATCH,
     CLASS_COUNT,
 };
 
@@ -155,5 +156,6 @@ bool binding_ring_define(napi_env env, napi_value addon);
 bool binding_canary_define(napi_env env, napi_value addon);
 bool binding_system_define(napi_env env, napi_value addon);
 bool binding_netif_define(napi_env env, napi_value addon);
+bool binding_watch_define(napi_env env, napi_value addon);
 
 #endif

@@ -11,6 +11,7 @@ static const napi_type_tag class_tags[CLASS_COUNT] = {
     [CLASS_OBJECT] = {0x2b8e91c47f3a4d62, 0xa17c5b3d9e8f4602},
     [CLASS_WORDS] = {0x7e4c1f8b2a6d4593, 0xb3d9e6a0c7f15203},
     [CLASS_RING] = {0x41a7d3e95c0b4f84, 0x8e2f7a9c6b1d4e04},
+    [CLASS_WATCH] = {0x6c2e90b1f47d4a38, 0x95a1d07e3c8b4f05},
 };
 
 static napi_value class_construct(napi_env env, napi_callback_info info)
@@ -77,7 +78,7 @@ napi_value to_instance(napi_env env, struct held *held)
 
 struct held *value_held(napi_env env, napi_value value, enum class class, const char *name)
 {
-    static const char *const nouns[CLASS_COUNT] = {"handle", "BPF object", "Words", "Ring"};
+    static const char *const nouns[CLASS_COUNT] = {"handle", "BPF object", "Words", "Ring", "InterfaceWatch"};
     bool tagged = false;
     void *held = NULL;
 

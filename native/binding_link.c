@@ -61,6 +61,28 @@ static napi_value attach_tcx(napi_env env, napi_callback_info info)
     return to_link(env, link_attach_tcx(program, ifindex, direction, &error), &error);
 }
 
+static napi_value attach_netfilter(napi_env env, napi_callback_info info)
+{
+    struct error error = {0};
+    uint32_t family, hook;
+    napi_value priority_value;
+    int32_t priority;
+    struct call call;
+    int program;
+
+    if (!call_open(&call, env, info) ||
+        !value_handle(env, call.argument[0], HANDLE_PROGRAM, "program", &program) ||
+        !value_u32_property(env, call.argument[1], "family", 6, &family) ||
+        !value_u32_property(env, call.argument[1], "hook", 4, &hook) ||
+        !value_property(env, call.argument[1], "priority", &priority_value))
+        return NULL;
+    if ((family != 4 && family != 6) || napi_get_value_int32(env, priority_value, &priority) != napi_ok) {
+        throw_type(env, "family must be 4 or 6, and priority a whole number");
+        return NULL;
+    }
+    return to_link(env, link_attach_netfilter(program, family, hook, priority, &error), &error);
+}
+
 static napi_value attach_cgroup(napi_env env, napi_callback_info info)
 {
     struct error error = {0};
@@ -75,6 +97,17 @@ static napi_value attach_cgroup(napi_env env, napi_callback_info info)
         !value_u32(env, call.argument[2], "attachType", UINT32_MAX, &attach_type))
         return NULL;
     return to_link(env, link_attach_cgroup(program, path, attach_type, &error), &error);
+}
+
+static napi_value detach_link(napi_env env, napi_callback_info info)
+{
+    struct error error = {0};
+    struct call call;
+    int link;
+
+    if (!call_open(&call, env, info) || !value_handle(env, call.argument[0], HANDLE_LINK, "link", &link))
+        return NULL;
+    return link_detach(link, &error) ? throw_error(env, &error) : to_undefined(env);
 }
 
 static napi_value update_link(napi_env env, napi_callback_info info)
@@ -210,8 +243,10 @@ bool binding_link_define(napi_env env, napi_value addon)
     static const napi_property_descriptor functions[] = {
         METHOD("attachXdp", attach_xdp),
         METHOD("attachTcx", attach_tcx),
+        METHOD("attachNetfilter", attach_netfilter),
         METHOD("attachCgroup", attach_cgroup),
         METHOD("updateLink", update_link),
+        METHOD("detachLink", detach_link),
         METHOD("linkInfo", describe_link),
         METHOD("attachClsact", attach_clsact),
         METHOD("queryClsact", query_clsact),

@@ -29,6 +29,11 @@ static napi_value to_interface(napi_env env, const struct netif *netif)
     record_set(&record, "hardwareType", to_u32(env, netif->hardware_type));
     record_set(&record, "mac", to_string(env, netif->mac));
     record_set(&record, "addresses", to_addresses(env, netif));
+    record_set(&record, "kind", to_string(env, netif->link.kind));
+    record_set(&record, "parent", to_u32(env, netif->link.parent));
+    record_set(&record, "master", to_u32(env, netif->link.master));
+    record_set(&record, "vlan", to_u32(env, netif->link.vlan));
+    record_set(&record, "stripsTags", to_bool(env, netif->strips_tags));
     return record_close(&record);
 }
 

@@ -270,25 +270,31 @@ static napi_value describe_program(napi_env env, napi_callback_info info)
     return record_close(&record);
 }
 
-static bool test_run_options(napi_env env, napi_value options, uint32_t *repeat, uint32_t *ifindex)
+static bool test_run_options(napi_env env, napi_value options, uint32_t *repeat, uint32_t *ifindex,
+                             uint32_t *came_by)
 {
     napi_value value;
 
     *repeat = 1;
     *ifindex = 0;
+    *came_by = 0;
     if (value_is_undefined(env, options))
         return true;
     if (!value_property(env, options, "repeat", &value) ||
         (!value_is_undefined(env, value) && !value_u32(env, value, "repeat", UINT32_MAX, repeat)))
         return false;
-    return value_property(env, options, "ifindex", &value) &&
-           (value_is_undefined(env, value) || value_u32(env, value, "ifindex", INT32_MAX, ifindex));
+    if (!value_property(env, options, "ifindex", &value) ||
+        (!value_is_undefined(env, value) && !value_u32(env, value, "ifindex", INT32_MAX, ifindex)))
+        return false;
+    *came_by = *ifindex;
+    return value_property(env, options, "cameBy", &value) &&
+           (value_is_undefined(env, value) || value_u32(env, value, "cameBy", INT32_MAX, came_by));
 }
 
 static napi_value test_run(napi_env env, napi_callback_info info)
 {
     struct error error = {0};
-    uint32_t repeat, ifindex;
+    uint32_t repeat, ifindex, came_by;
     struct program_run run;
     struct record record;
     struct bytes packet;
@@ -298,13 +304,13 @@ static napi_value test_run(napi_env env, napi_callback_info info)
     if (!call_open(&call, env, info) ||
         !value_handle(env, call.argument[0], HANDLE_PROGRAM, "program", &fd) ||
         !value_bytes(env, call.argument[1], "packet", &packet) ||
-        !test_run_options(env, call.argument[2], &repeat, &ifindex))
+        !test_run_options(env, call.argument[2], &repeat, &ifindex, &came_by))
         return NULL;
     if (packet.size > PROGRAM_PACKET_BYTES_MAX) {
         throw_type(env, "packet must not be longer than %d bytes", PROGRAM_PACKET_BYTES_MAX);
         return NULL;
     }
-    if (program_test_run(fd, packet.data, packet.size, repeat, ifindex, &run, &error))
+    if (program_test_run(fd, packet.data, packet.size, repeat, ifindex, came_by, &run, &error))
         return throw_error(env, &error);
     record = record_open(env);
     record_set(&record, "verdict", to_u32(env, run.verdict));

@@ -197,9 +197,16 @@ export interface Addon {
   /** The id of the program attached so, or 0. */
   queryClsact(ifindex: number, direction: 'ingress' | 'egress', handle: number, priority: number): number;
   detachClsact(ifindex: number, direction: 'ingress' | 'egress', handle: number, priority: number): void;
+  /** Kernel 6.4 and later; family IPv4 or IPv6, `hook` one of `enum nf_inet_hooks`. A program cannot be replaced. */
+  attachNetfilter(
+    program: ProgramHandle,
+    place: { readonly family: 4 | 6; readonly hook: number; readonly priority: number },
+  ): LinkHandle;
   /** `attachType`: `enum bpf_attach_type`. `path` is a cgroup v2 directory. */
   attachCgroup(program: ProgramHandle, path: string, attachType: number): LinkHandle;
   updateLink(link: LinkHandle, program: ProgramHandle): void;
+  /** Takes a link off its hook at once; without it that happens some time after its last descriptor or pin is gone. */
+  detachLink(link: LinkHandle): void;
 
   pin(handle: Handle, path: string): void;
   /** Opens a pin; throws ENOENT where there is none. */
@@ -210,7 +217,13 @@ export interface Addon {
   testRun(
     program: ProgramHandle,
     packet: Uint8Array,
-    options?: { readonly repeat?: number; readonly ifindex?: number },
+    options?: {
+      readonly repeat?: number;
+      /** What it came in or goes out by; has to be there. Default: the loopback interface. */
+      readonly ifindex?: number;
+      /** tc: `__sk_buff.ingress_ifindex`; 0: made here. Default: `ifindex`. */
+      readonly cameBy?: number;
+    },
   ): TestRun;
 
   /** Starts the thread; `onBatch` runs on the main thread. */
@@ -230,9 +243,19 @@ export interface Addon {
   mountBpffs(path: string): void;
   /** CLOCK_BOOTTIME, nanoseconds. */
   bootNs(): bigint;
-  /** Every interface of this network namespace, with or without addresses (getifaddrs; /sys/class/net may be another namespace's). */
+  /** Every interface of this network namespace, with or without addresses (netlink; /sys/class/net may be another namespace's). */
   interfaces(): readonly NetworkInterface[];
+  /**
+   * A thread that hears of links and addresses that come, go and change in this network namespace; `onChange`
+   * runs on the main thread, once for what comes close together. Keeps no process alive.
+   */
+  watchInterfaces(onChange: () => void): InterfaceWatch;
   possibleCpus(): number;
+}
+
+export interface InterfaceWatch {
+  /** No call follows. Twice is harmless. */
+  close(): void;
 }
 
 export interface NetworkInterface {
@@ -247,6 +270,16 @@ export interface NetworkInterface {
   readonly mac: string;
   /** Addresses with prefix length, as in `192.0.2.1/24`. */
   readonly addresses: readonly string[];
+  /** IFLA_INFO_KIND, as in `vlan`, `bridge`, `veth`, `tun`, `wireguard`; '' for most cards. */
+  readonly kind: string;
+  /** Index of what it lies on (IFLA_LINK: of a VLAN, a macvlan; a veth's other end), 0: none, or in another namespace. */
+  readonly parent: number;
+  /** Index of the bridge, bond or VRF that it is a port of; 0: none. */
+  readonly master: number;
+  /** Id, where its kind is vlan. */
+  readonly vlan: number;
+  /** The driver takes VLAN tags off received frames (ethtool rx-vlan-hw-parse or rx-vlan-stag-hw-parse is on). */
+  readonly stripsTags: boolean;
 }
 
 /** Words in memory shared with the kernel. Unmapped on close; use after close throws. */

@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
+#include <linux/netfilter.h>
 
 #include "fdinfo.h"
 
@@ -43,6 +44,23 @@ int link_attach_tcx(int program_fd, uint32_t ifindex, enum link_direction direct
     return fd;
 }
 
+int link_attach_netfilter(int program_fd, uint32_t family, uint32_t hook, int32_t priority,
+                          struct error *error)
+{
+    LIBBPF_OPTS(bpf_link_create_opts, options);
+    int fd;
+
+    error_log_clear();
+    options.netfilter.pf = family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+    options.netfilter.hooknum = hook;
+    options.netfilter.priority = priority;
+    fd = bpf_link_create(program_fd, 0, BPF_NETFILTER, &options);
+    if (fd < 0)
+        return error_set(error, fd, "attach netfilter", "IPv%u, hook %u, priority %d", family, hook,
+                         priority);
+    return fd;
+}
+
 int link_attach_cgroup(int program_fd, const char *path, uint32_t attach_type, struct error *error)
 {
     int cgroup;
@@ -57,6 +75,18 @@ int link_attach_cgroup(int program_fd, const char *path, uint32_t attach_type, s
         error_set(error, fd, "attach cgroup", "%s, attach type %u", path, attach_type);
     close(cgroup);
     return fd < 0 ? -1 : fd;
+}
+
+int link_detach(int link_fd, struct error *error)
+{
+    int result;
+
+    error_log_clear();
+    result = bpf_link_detach(link_fd);
+    /* Its interface went, and took it off. */
+    if (result == -ENOLINK || result == -ENODEV)
+        return 0;
+    return result ? error_set(error, result, "detach link", "fd %d", link_fd) : 0;
 }
 
 int link_update(int link_fd, int program_fd, struct error *error)

@@ -36,8 +36,13 @@ struct link_clsact {
 /* Return a link's descriptor, which the caller closes. */
 int link_attach_xdp(int program_fd, uint32_t ifindex, int generic, struct error *error);
 int link_attach_tcx(int program_fd, uint32_t ifindex, enum link_direction direction, struct error *error);
+/* `family`: 4 or 6; `hook`: enum nf_inet_hooks. Kernel 6.4 and later. */
+int link_attach_netfilter(int program_fd, uint32_t family, uint32_t hook, int32_t priority,
+                          struct error *error);
 int link_attach_cgroup(int program_fd, const char *path, uint32_t attach_type, struct error *error);
 
+/* Off its hook at once; the descriptor and the pins stay. What was detached before is no failure. */
+int link_detach(int link_fd, struct error *error);
 int link_update(int link_fd, int program_fd, struct error *error);
 int link_info_of(int link_fd, struct link_info *info, struct error *error);
 

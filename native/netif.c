@@ -10,9 +10,13 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netpacket/packet.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static struct netif *netif_find(struct netif_list *list, const char *name)
 {
@@ -92,6 +96,114 @@ static int netif_add_address(struct netif *netif, const struct ifaddrs *one)
     return 0;
 }
 
+static int netif_take_link(void *context, const struct netlink_link *link)
+{
+    struct netif_list *list = context;
+
+    for (size_t i = 0; i < list->count; i++) {
+        struct netif *netif = &list->items[i];
+
+        if (strcmp(netif->name, link->name))
+            continue;
+        /* getifaddrs knows neither where a link has no address of its own, as tun. */
+        netif->index = link->index;
+        netif->hardware_type = link->hardware_type;
+        netif->link = *link;
+    }
+    return 0;
+}
+
+/* Names of all features there are, by their bits; the same for every interface of a kernel. */
+#define ETHTOOL_FEATURES_MAX 256
+
+struct ethtool_names {
+    struct ethtool_gstrings head;
+    char names[ETHTOOL_FEATURES_MAX][ETH_GSTRING_LEN];
+};
+
+struct ethtool_states {
+    struct ethtool_gfeatures head;
+    struct ethtool_get_features_block blocks[ETHTOOL_FEATURES_MAX / 32];
+};
+
+/* Bits of what takes tags off: C-tags and S-tags. */
+struct tag_bits {
+    uint32_t bit[2];
+    size_t count;
+};
+
+static int ethtool_call(int fd, const char *name, void *command)
+{
+    struct ifreq request = {0};
+
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+    request.ifr_data = command;
+    return ioctl(fd, SIOCETHTOOL, &request);
+}
+
+/* Asked of the first interface that answers; the loopback interface does. */
+static bool ethtool_find_tag_bits(int fd, const char *name, struct tag_bits *bits)
+{
+    struct {
+        struct ethtool_sset_info head;
+        uint32_t count;
+    } sizes = {.head = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ull << ETH_SS_FEATURES}};
+    struct ethtool_names *names;
+
+    if (ethtool_call(fd, name, &sizes) || !sizes.head.sset_mask || sizes.count > ETHTOOL_FEATURES_MAX)
+        return false;
+    names = calloc(1, sizeof(*names));
+    if (!names)
+        return false;
+    names->head.cmd = ETHTOOL_GSTRINGS;
+    names->head.string_set = ETH_SS_FEATURES;
+    names->head.len = sizes.count;
+    if (!ethtool_call(fd, name, names)) {
+        for (uint32_t i = 0; i < sizes.count && i < names->head.len && bits->count < 2; i++) {
+            const char *one = names->names[i];
+
+            if (!strncmp(one, "rx-vlan-hw-parse", ETH_GSTRING_LEN) ||
+                !strncmp(one, "rx-vlan-stag-hw-parse", ETH_GSTRING_LEN))
+                bits->bit[bits->count++] = i;
+        }
+    }
+    free(names);
+    return bits->count > 0;
+}
+
+static bool ethtool_strips_tags(int fd, const char *name, const struct tag_bits *bits)
+{
+    struct ethtool_states states = {
+        .head = {.cmd = ETHTOOL_GFEATURES, .size = ETHTOOL_FEATURES_MAX / 32},
+    };
+
+    if (ethtool_call(fd, name, &states))
+        return false;
+    for (size_t i = 0; i < bits->count; i++) {
+        uint32_t block = bits->bit[i] / 32;
+
+        if (block < states.head.size && block < ETHTOOL_FEATURES_MAX / 32 &&
+            states.blocks[block].active & 1u << bits->bit[i] % 32)
+            return true;
+    }
+    return false;
+}
+
+/* What cannot be asked takes none off: drivers without ethtool have no such feature. */
+static void netif_ask_ethtool(struct netif_list *list)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct tag_bits bits = {0};
+
+    if (fd < 0)
+        return;
+    for (size_t i = 0; i < list->count && !bits.count; i++)
+        ethtool_find_tag_bits(fd, list->items[i].name, &bits);
+    for (size_t i = 0; i < list->count && bits.count; i++)
+        list->items[i].strips_tags = ethtool_strips_tags(fd, list->items[i].name, &bits);
+    close(fd);
+}
+
 int netif_list_open(struct netif_list *list, struct error *error)
 {
     struct ifaddrs *all;
@@ -120,6 +232,11 @@ int netif_list_open(struct netif_list *list, struct error *error)
         }
     }
     freeifaddrs(all);
+    if (netlink_each_link(netif_take_link, list, error)) {
+        netif_list_release(list);
+        return -1;
+    }
+    netif_ask_ethtool(list);
     return 0;
 
 out_of_memory:

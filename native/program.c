@@ -60,17 +60,17 @@ void program_info_release(struct program_info *info)
 }
 
 int program_test_run(int fd, const void *packet, size_t packet_bytes, uint32_t repeat, uint32_t ifindex,
-                     struct program_run *run, struct error *error)
+                     uint32_t came_by, struct program_run *run, struct error *error)
 {
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = packet_bytes,
                 .data_size_out = packet_bytes + PROGRAM_PACKET_GROWTH, .repeat = repeat);
     struct xdp_md xdp = {.data_end = packet_bytes, .ingress_ifindex = ifindex};
-    struct __sk_buff skb = {.ifindex = ifindex, .ingress_ifindex = ifindex};
+    struct __sk_buff skb = {.ifindex = ifindex, .ingress_ifindex = came_by};
     struct bpf_prog_info kernel = {0};
     int result;
 
     error_log_clear();
-    if (ifindex) {
+    if (ifindex || came_by) {
         result = program_kernel_info(fd, &kernel);
         if (result)
             return error_set(error, result, "test run", "fd %d", fd);

@@ -35,6 +35,6 @@ struct program_run {
 
 /* `ifindex` 0: the kernel's choice, the loopback interface. */
 int program_test_run(int fd, const void *packet, size_t packet_bytes, uint32_t repeat, uint32_t ifindex,
-                     struct program_run *run, struct error *error);
+                     uint32_t came_by, struct program_run *run, struct error *error);
 
 #endif

@@ -4,9 +4,20 @@
 import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { addon } from '../../native/index.ts';
-import { kernelErrorOf, linkType, loadTestObject, openTestObject, sleep, u32, xdp } from './kernel.ts';
+import {
+  eventually,
+  kernelErrorOf,
+  linkType,
+  loadTestObject,
+  openTestObject,
+  root,
+  sleep,
+  u32,
+  xdp,
+} from './kernel.ts';
 
 const namespaceOf = (pid: number | 'self'): string => readlinkSync(`/proc/${pid}/ns/net`);
 if (namespaceOf('self') === namespaceOf(process.ppid))
@@ -187,4 +198,35 @@ t.test('clsact on an interface that is not there, or by a name that names nothin
   t.throws(() => addon.attachClsact(program, 1, 'sideways' as never, 1, 1), {
     message: 'direction must be ingress or egress',
   });
+});
+
+t.test('netfilter: attached once at a priority, gone when closed', async (t) => {
+  const errno = addon.probe().netfilter;
+  if (errno !== 0) return t.pass(`this kernel has no netfilter programs: errno ${errno}`, { skip: true });
+  const object = addon.openObject('floor', readFileSync(join(root, 'build/bpf/floor.bpf.o')));
+  object.load();
+  const program = object.program('husk_floor_in');
+  const place = { family: 4, hook: 0, priority: -449 } as const;
+  const link = addon.attachNetfilter(program, place);
+  t.match(addon.linkInfo(link), { type: 10, programId: addon.programInfo(program).id, ifindex: 0 });
+  t.match(
+    kernelErrorOf(() => addon.attachNetfilter(program, place)),
+    { operation: 'attach netfilter', object: 'IPv4, hook 0, priority -449', code: 'EBUSY' },
+  );
+  addon.attachNetfilter(program, { ...place, family: 6 }).close();
+  addon.attachNetfilter(program, { ...place, priority: 7 }).close();
+  link.close();
+  await eventually('the hook is free again', () => {
+    try {
+      addon.attachNetfilter(program, place).close();
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  t.throws(() => addon.attachNetfilter(program, { ...place, family: 5 as never }), {
+    message: 'family must be 4 or 6, and priority a whole number',
+  });
+  t.throws(() => addon.attachNetfilter(program, { ...place, hook: 5 }), { message: /^hook must be/ });
+  object.close();
 });

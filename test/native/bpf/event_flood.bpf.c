@@ -23,14 +23,17 @@ int event_flood(struct xdp_md *ctx)
     if (!shared)
         return XDP_PASS;
 
-    husk_u32 ifindex = ctx->ingress_ifindex;
-    struct packet packet = {
-        .sport = 40000,
-        .dport = 23,
-        .ether_type = ETH_P_IP,
-        .family = HUSK_FAMILY_IPV4,
-        .ip_proto = PROTO_TCP,
-    };
+    struct bench *bench = bench_of(ROLE_XDP_INGRESS);
+    if (!bench)
+        return XDP_PASS;
+    struct packet *packet = &bench->packet;
+    packet->sport = 40000;
+    packet->dport = 23;
+    packet->ether_type = ETH_P_IP;
+    packet->family = HUSK_FAMILY_IPV4;
+    packet->ip_proto = PROTO_TCP;
+    bench->ifindex = ctx->ingress_ifindex;
+    bench->length = 60;
     struct finding finding = {
         .serial = 1,
         .hook = HUSK_HOOK_XDP_INGRESS,
@@ -38,11 +41,16 @@ int event_flood(struct xdp_md *ctx)
         .mode = HUSK_MODE_ENFORCE,
         .reason = HUSK_REASON_RULE,
     };
-    address_from_ipv4(&packet.daddr, bpf_htonl(0xc6336401));
+    address_from_ipv4(&packet->daddr, bpf_htonl(0xc6336401));
 #pragma clang loop unroll(disable)
     for (husk_u32 index = 0; index < EVENTS_PER_RUN; index++) {
-        address_from_ipv4(&packet.saddr, bpf_htonl(0x0a000000 + (order->first + index) % order->sources));
-        emit_packet(shared, &finding, &packet, ifindex, 60);
+        bench->now_ns = bpf_ktime_get_boot_ns();
+        if (!packet_event_affordable(shared)) {
+            count_total(HUSK_TOTAL_PACKET_EVENTS_SUPPRESSED);
+            continue;
+        }
+        address_from_ipv4(&packet->saddr, bpf_htonl(0x0a000000 + (order->first + index) % order->sources));
+        emit_packet(&finding, bench);
     }
     return XDP_DROP;
 }
