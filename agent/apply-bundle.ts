@@ -17,14 +17,20 @@ import type { PolicyDocument } from './contract/policy.ts';
 import { type Refusal, RefusalError } from './contract/refusal.ts';
 import type { InForce, ReturnReason, RuleState } from './contract/state.ts';
 import type { Kernel, LiveWord, LoadedGeneration } from './kernel/kernel.ts';
-import { followingKinds } from './kernel/tables.ts';
 import type { Clock } from './os/clock.ts';
 import type { Log } from './os/log.ts';
 import { hexNonce, type Random } from './os/random.ts';
 import { baseline } from './policy/baseline.ts';
 import { checkDocuments } from './policy/check.ts';
-import { compile } from './policy/compile.ts';
+import { compile, compileFollowing } from './policy/compile.ts';
 import { formatFaults } from './policy/faults.ts';
+import {
+  type KernelMemory,
+  type KernelSizes,
+  kernelMemory,
+  mebibytes,
+  memoryText,
+} from './policy/kernel-memory.ts';
 import { parseDocuments } from './policy/parse.ts';
 import type { DeviceFacts, TableImage } from './policy/table-image.ts';
 import { makeTries } from './policy/tries.ts';
@@ -67,11 +73,15 @@ export interface ApplyParts {
   readonly kernel: Kernel;
   /** Interfaces and cgroups as they are now; rule indexes come from the kernel. */
   readonly facts: () => Omit<DeviceFacts, 'ruleIndex'>;
+  /** `ceiling`: bytes of the kernel that a policy may take, with all that does not hang on one. */
+  readonly memory: { readonly sizes: KernelSizes; readonly ceiling: number };
   readonly trial: { readonly minimumSeconds: number; readonly maximumSeconds: number };
   readonly bootId: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Told of documents that are about to come into force, with their generation loaded. Does not throw. */
+  readonly beforeSwap?: (documents: readonly PolicyDocument[]) => void;
   /** Told after each step; a fault test stops the process in it. */
   readonly onStep: (step: Step) => void;
   /** Told whenever `state()` has changed. */
@@ -85,6 +95,8 @@ export interface ApplyState {
   readonly assignment: LastAssignment | null;
   readonly rules: readonly RuleState[];
   readonly proven: string;
+  /** What it takes of the kernel's memory, as it was stated before it was loaded, and what may be taken; bytes. */
+  readonly memory: (KernelMemory & { readonly ceiling: number }) | null;
   readonly image: TableImage | null;
   readonly documents: readonly PolicyDocument[];
 }
@@ -93,6 +105,7 @@ export interface ApplyState {
 interface Made {
   readonly documents: readonly PolicyDocument[];
   readonly image: TableImage;
+  readonly memory: KernelMemory;
   readonly untried: readonly string[];
   /** What was proven and how, for people. */
   readonly proven: string;
@@ -256,13 +269,15 @@ export class BundleApplier {
   async #settle(bundle: InForce | null, documents: readonly PolicyDocument[]): Promise<void> {
     const { kernel, log } = this.#parts;
     const made = this.#compile(documents);
+    const tries = makeTries(documents, this.#facts());
     const serial = bundle?.serial ?? 0;
     const generation = await kernel.loadStandby({
       serial,
       bundleDigest: bundle?.digest ?? noBundle,
       image: made.image,
     });
-    const proof = await kernel.prove(generation, makeTries(documents, this.#facts()));
+    const proof = await kernel.prove(generation, tries);
+    this.#parts.beforeSwap?.(documents);
     kernel.settle(generation);
     this.#made = { ...made, untried: proof.untried, proven: describeProof(proof) };
     log.info({ serial, digest: generation.digest, proven: this.#made.proven }, 'in force');
@@ -372,9 +387,15 @@ export class BundleApplier {
   async #followNow(): Promise<number | null> {
     const made = this.#made;
     if (made === null) return null;
-    const image = compile(made.documents, this.#facts());
+    const { tables, leftOut } = compileFollowing(made.image, this.#parts.facts());
+    const isNew = (kind: number) => tables.find((table) => table.kind === kind);
+    const image = {
+      ...made.image,
+      leftOut,
+      tables: made.image.tables.map((table) => isNew(table.kind) ?? table),
+    };
     this.#made = { ...made, image };
-    return this.#parts.kernel.follow(image.tables.filter((table) => followingKinds.includes(table.kind)));
+    return this.#parts.kernel.follow(tables);
   }
 
   state(): ApplyState {
@@ -387,6 +408,7 @@ export class BundleApplier {
       assignment: this.#last,
       rules: this.#made === null ? [] : ruleStates(this.#made.image.rules, this.#made.untried),
       proven: this.#made?.proven ?? 'nothing yet',
+      memory: this.#made === null ? null : { ...this.#made.memory, ceiling: this.#parts.memory.ceiling },
       image: this.#made?.image ?? null,
       documents: this.#made?.documents ?? [],
     };
@@ -424,6 +446,8 @@ export class BundleApplier {
       this.#step('fetched');
 
       const made = this.#compile(documents);
+      // At once, as long as what was read of large lists for the checks and the compiler is still at hand.
+      const tries = makeTries(documents, this.#facts());
       this.#step('compiled');
 
       const generation = await kernel.loadStandby({
@@ -433,7 +457,7 @@ export class BundleApplier {
       });
       this.#step('loaded');
 
-      const proof = await kernel.prove(generation, makeTries(documents, this.#facts()));
+      const proof = await kernel.prove(generation, tries);
       this.#step('proven');
       signal.throwIfAborted();
 
@@ -485,6 +509,7 @@ export class BundleApplier {
   ): Promise<void> {
     const { kernel, store, trial: limits } = this.#parts;
     const seconds = Math.min(Math.max(assignment.trialSeconds, limits.minimumSeconds), limits.maximumSeconds);
+    this.#parts.beforeSwap?.(made.documents);
     const trial = kernel.beginTrial(generation, seconds);
     this.#made = made;
     this.#step('swapped');
@@ -495,7 +520,10 @@ export class BundleApplier {
       this.#step('confirmed');
       if (!(await this.#storeUntilDone(() => store.confirm(assignment), signal))) return;
       this.#step('stored');
-      this.#noted('bundle.confirmed', assignment, { proven: made.proven });
+      this.#noted('bundle.confirmed', assignment, {
+        proven: made.proven,
+        kernelMemory: memoryText(made.memory),
+      });
     } else if (end === 'closed') {
       return;
     } else {
@@ -621,8 +649,18 @@ export class BundleApplier {
     return refused?.serial === assignment.serial && refused.digest === assignment.digest;
   }
 
+  /** Throws RefusalError policy.over-limit where it takes more of the kernel's memory than this device gives. */
   #compile(documents: readonly PolicyDocument[]): Made {
-    return { documents, image: compile(documents, this.#facts()), untried: [], proven: 'not proven' };
+    const image = compile(documents, this.#facts());
+    const { sizes, ceiling } = this.#parts.memory;
+    const memory = kernelMemory(image.kernelBytes, sizes);
+    if (documents !== baseline && memory.total > ceiling) {
+      throw new RefusalError(
+        'policy.over-limit',
+        `${memoryText(memory)}; this device gives ${mebibytes(ceiling)}`,
+      );
+    }
+    return { documents, image, memory, untried: [], proven: 'not proven' };
   }
 
   #facts(): DeviceFacts {

@@ -4,9 +4,13 @@
 // misspelt limit that is silently ignored protects nobody. What the fleet may decide is not in here.
 
 import * as z from 'zod';
+import { HUSK_COUNTERS_MAX, HUSK_SERVICES_MAX } from '../bpf/abi/layout.gen.ts';
 import { spoolBytesLeast } from './events/spool.ts';
 import { FileError, type Files } from './os/files.ts';
 import { logLevels } from './os/log.ts';
+import { rangeWords, readRange } from './policy/addresses.ts';
+import { type NeverDrop, usualNeverDrop } from './policy/device-view.ts';
+import { usualSizes } from './policy/kernel-memory.ts';
 
 export interface Config {
   /** Identity, bundles, serials, spool: survives reboots. */
@@ -17,7 +21,10 @@ export interface Config {
   readonly bpffs: string;
   /** Interfaces that packet programs are attached to, by name or glob; those of a policy's zones must be among them. */
   readonly interfaces: readonly string[];
+  /** How XDP is attached where packets are judged by it; where the driver has no native XDP, tc takes its place. */
   readonly xdpMode: 'native' | 'generic';
+  /** What no policy can drop, and on which interfaces (agent/policy/PACKETS.md §4). The controller is added to the services. */
+  readonly neverDrop: NeverDrop;
   /** Hardening rules name cgroups below this cgroup v2 directory; without it they cannot be enforced. */
   readonly hardening: { readonly cgroup: string } | null;
   /** What a bundle's own trial length is clamped to. */
@@ -26,6 +33,16 @@ export interface Config {
   readonly events: {
     /** Per CPU; packet events beyond are counted as suppressed. */
     readonly packetPerSecond: number;
+  };
+  /** What policies may take of the kernel's memory, and how large the maps are that do not hang on one. */
+  readonly limits: {
+    /** Bytes, both generations and all other maps together. null: an eighth of the memory, at least 16 MiB. */
+    readonly kernelBytesMax: number | null;
+    readonly connections: number;
+    /** Token buckets of limits. */
+    readonly buckets: number;
+    /** Rules and defaults with a counter, of the policy in force and the next. */
+    readonly counters: number;
   };
   readonly link: {
     readonly keepaliveSeconds: number;
@@ -66,6 +83,38 @@ const absolutePath = z
 const interfaceName = z
   .string()
   .regex(/^[^\s/]{1,15}$/, 'must be an interface name or glob of at most 15 characters');
+const interfaceNames = z.array(interfaceName).max(64);
+/** Two places are kept for the controller and its enrollment listener. */
+const servicesMax = HUSK_SERVICES_MAX - 2;
+const service = z.strictObject({
+  protocol: z.enum(['tcp', 'udp']),
+  port: z.int().min(1).max(65535),
+  address: z
+    .string()
+    .refine((text) => isAddress(text), 'must be an IPv4 or IPv6 address')
+    .nullable()
+    .default(null),
+});
+const neverDrop = z
+  .strictObject({
+    arp: interfaceNames.default([...usualNeverDrop.arp]),
+    neighbourDiscovery: interfaceNames.default([...usualNeverDrop.neighbourDiscovery]),
+    dhcpClient: interfaceNames.default([...usualNeverDrop.dhcpClient]),
+    dhcpServer: interfaceNames.default([...usualNeverDrop.dhcpServer]),
+    replies: interfaceNames.default([...usualNeverDrop.replies]),
+    services: z
+      .array(service)
+      .max(servicesMax)
+      .default([...usualNeverDrop.services]),
+  })
+  .prefault({});
+
+/** One address without a prefix length, of either family. */
+function isAddress(text: string): boolean {
+  const family = readRange(text, new Uint32Array(rangeWords));
+  return typeof family === 'number' && !/[/-]/.test(text);
+}
+
 const seconds = (least: number, most: number) => z.int().min(least).max(most);
 
 const configSchema = z
@@ -75,6 +124,7 @@ const configSchema = z
     bpffs: absolutePath.default('/sys/fs/bpf'),
     interfaces: z.array(interfaceName).max(64).default([]),
     xdpMode: z.enum(['native', 'generic']).default('native'),
+    neverDrop,
     hardening: z.strictObject({ cgroup: absolutePath }).nullable().default(null),
     trial: z
       .strictObject({
@@ -97,6 +147,18 @@ const configSchema = z
       })
       .prefault({}),
     events: z.strictObject({ packetPerSecond: z.int().min(0).max(1_000_000).default(1000) }).prefault({}),
+    limits: z
+      .strictObject({
+        kernelBytesMax: z
+          .int()
+          .min(4 * 1024 ** 2)
+          .nullable()
+          .default(null),
+        connections: z.int().min(64).max(4_194_304).default(usualSizes.connections),
+        buckets: z.int().min(64).max(1_048_576).default(usualSizes.limits),
+        counters: z.int().min(64).max(HUSK_COUNTERS_MAX).default(usualSizes.counters),
+      })
+      .prefault({}),
     link: z
       .strictObject({
         keepaliveSeconds: seconds(2, 3600).default(60),

@@ -1,8 +1,8 @@
 // Whether a rule that was proven is also reached: a twin or a canary shows that the tables decide rightly,
 // not that a hook is in the way of every packet and call the rule is about.
 //
-// A rule of a zone needs its hook on every interface that the zone names and that is there; a rule for calls
-// needs all cgroup hooks. What lacks one is reported as degraded, with what is missing; so is a denial of
+// A rule of a zone needs a hook of its direction on every interface that the zone names and that is there, but for
+// those whose packets are judged elsewhere; a rule for calls needs all cgroup hooks. What lacks one is reported as degraded, with what is missing; so is a denial of
 // connect, for which cgroup hooks are not the full set.
 
 import type { HardeningPolicy, PacketPolicy, PolicyDocument } from './contract/policy.ts';
@@ -17,10 +17,14 @@ export interface CoverageFacts {
   readonly interfaces: readonly string[];
   /** Attached hooks, as in `xdp_ingress wan0 native` or `connect4 /sys/fs/cgroup/x`. */
   readonly hooks: readonly string[];
+  /** Interfaces of zones that are judged elsewhere (policy/zone-rows.ts). */
+  readonly leftOut?: readonly string[];
+  /** What of `uncovered: drop` is not kept; '' where all of it is. */
+  readonly uncoveredUnkept?: string;
 }
 
 const callHooks = ['sock_create', 'bind4', 'bind6', 'connect4', 'connect6', 'sendmsg4', 'sendmsg6'];
-const packetHooks = { ingress: 'xdp_ingress', egress: 'tc_egress' } as const;
+const packetHooks = { ingress: ['xdp_ingress', 'tc_ingress'], egress: ['tc_egress'] } as const;
 
 /** What a denial of connect does not reach on cgroup hooks, seen by trying: see bpf/README.md. */
 const connectEscapes =
@@ -50,12 +54,16 @@ export function lowerUncovered(rules: readonly RuleState[], facts: CoverageFacts
     const zones = facts.documents.flatMap((one) =>
       one.kind === 'PacketPolicy' ? zonesOfRule(one, id, at) : [],
     );
-    return zones.flatMap(({ name, interfaces }) => {
+    return zones.flatMap(({ name, interfaces, uncovered }) => {
       const there = facts.interfaces.filter((known) => interfaces.some((glob) => matchesGlob(glob, known)));
-      if (there.length === 0) return [`no interface of zone ${name} is there`];
-      return there
-        .filter((known) => !attached.has(`${packetHooks[at]} ${known}`))
-        .map((known) => `${packetHooks[at]} is not attached to ${known}`);
+      const unkept = uncovered === 'drop' ? (facts.uncoveredUnkept ?? '') : '';
+      if (there.length === 0)
+        return [`no interface of zone ${name} is there`, ...(unkept === '' ? [] : [unkept])];
+      const open = there
+        .filter((known) => facts.leftOut?.includes(known) !== true)
+        .filter((known) => !packetHooks[at].some((hook) => attached.has(`${hook} ${known}`)))
+        .map((known) => `${packetHooks[at].join(' or ')} is not attached to ${known}`);
+      return unkept === '' ? open : [...open, unkept];
     });
   }
 }
@@ -71,6 +79,7 @@ function deniesConnect({ metadata, spec }: HardeningPolicy, id: string): boolean
 interface Zone {
   readonly name: string;
   readonly interfaces: readonly string[];
+  readonly uncovered: 'allow' | 'drop';
 }
 
 /** The zones in whose list the rule, or whose default it, is. */
@@ -81,5 +90,9 @@ function zonesOfRule(policy: PacketPolicy, id: string, at: 'ingress' | 'egress')
       (list) =>
         list.rules.some((rule) => `${name}/${rule.id}` === id) || `${name}/${list.zone}:default-${at}` === id,
     )
-    .map((list) => ({ name: list.zone, interfaces: policy.spec.zones[list.zone]?.interfaces ?? [] }));
+    .map((list) => ({
+      name: list.zone,
+      interfaces: policy.spec.zones[list.zone]?.interfaces ?? [],
+      uncovered: policy.spec.zones[list.zone]?.uncovered ?? 'allow',
+    }));
 }

@@ -5,15 +5,22 @@
 
 import type { NetworkInterface } from '../native/index.ts';
 import type { BundleApplier } from './apply-bundle.ts';
+import { zonesOf } from './attach-plan.ts';
 import type { Birth, Reported, RuleState } from './contract/state.ts';
 import { lowerUncovered } from './coverage.ts';
+import type { Drop } from './events/drops.ts';
 import type { Spool } from './events/spool.ts';
+import type { FloorState } from './kernel/floor.ts';
 import type { Kernel, KernelStatus } from './kernel/kernel.ts';
+import type { SetEntry } from './kernel/set-entries.ts';
 import type { LinkStatus } from './link/session.ts';
 import type { Clock } from './os/clock.ts';
 import type { Machine } from './os/machine.ts';
 import { matchesGlob } from './policy/globs.ts';
-import { type Row, shownCount, type ViewSource } from './query/views.ts';
+import { type ConnectionsAsk, type Row, shownCount, type ViewSource } from './query/views.ts';
+
+/** Of a set, in one row of an answer. */
+const entriesShownMax = 50;
 
 export interface DeviceParts {
   readonly version: string;
@@ -25,9 +32,11 @@ export interface DeviceParts {
   readonly spool: Spool;
   readonly clock: Clock;
   readonly interfaces: () => readonly NetworkInterface[];
+  readonly floor: () => FloorState;
   /** null until the session is made. */
   readonly link: () => LinkStatus | null;
   readonly counts: () => Row;
+  readonly drops: () => readonly Drop[];
 }
 
 export interface DeviceDescription {
@@ -55,7 +64,9 @@ export function describeDevice(parts: DeviceParts): DeviceDescription {
       status: async () => statusRow(parts),
       interfaces: async () => interfaceRows(parts),
       rules: () => ruleRows(parts),
-      sets: async () => (applier.state().image?.sets ?? []).map((set) => ({ ...set })),
+      sets: () => setRows(parts),
+      connections: (ask) => connectionRows(parts, ask),
+      drops: async () => dropRows(parts),
       events: async (count) => spool.tail(count).map((event) => ({ ...event })),
     },
   };
@@ -63,7 +74,7 @@ export function describeDevice(parts: DeviceParts): DeviceDescription {
 
 function statusRow(parts: DeviceParts): Row {
   const { kernel, applier, machine, who, clock } = parts;
-  const { inForce, assignment, proven } = applier.state();
+  const { inForce, assignment, proven, memory } = applier.state();
   const status = kernel.status();
   const wall = clock.wall();
   return {
@@ -82,6 +93,8 @@ function statusRow(parts: DeviceParts): Row {
     refusedOffer: applier.refusedOffer,
     proven,
     ...kernelRow(kernel, status),
+    kernelMemory: memory,
+    floor: parts.floor(),
     link: parts.link(),
     spool: parts.spool.status(),
     counts: parts.counts(),
@@ -102,38 +115,87 @@ export function kernelRow(kernel: Kernel, status: KernelStatus): Row {
   };
 }
 
-/** Interfaces that a zone of the policy in force names, with that zone; and what is attached. */
+/** All interfaces, with their zone in the policy in force, why they are judged elsewhere, and what is attached and why. */
 function interfaceRows(parts: DeviceParts): Row[] {
-  const zones = zonesOf(parts.applier);
+  const { documents, image } = parts.applier.state();
+  const zones = zonesOf(documents);
   const { hooks } = parts.kernel.status();
   return parts.interfaces().map((one) => ({
     ...one,
     zone: zones.find((zone) => zone.interfaces.some((glob) => matchesGlob(glob, one.name)))?.name ?? null,
+    leftOut: image?.leftOut.find((left) => left.interface === one.name)?.why ?? null,
     hooks: hooks.filter((hook) => hook.split(' ')[1] === one.name),
   }));
 }
 
-function zonesOf(
-  applier: BundleApplier,
-): readonly { readonly name: string; readonly interfaces: readonly string[] }[] {
-  return applier.state().documents.flatMap((document) =>
-    document.kind === 'PacketPolicy'
-      ? Object.entries(document.spec.zones).map(([zone, { interfaces }]) => ({
-          name: `${document.metadata.name}/${zone}`,
-          interfaces,
-        }))
-      : [],
-  );
+/** A set's hits are those of the rules that name it; entries that are kept one by one have their own. */
+async function setRows({ kernel, applier, clock }: DeviceParts): Promise<Row[]> {
+  const hits = new Map((await kernel.counters()).map((one) => [one.id, one.hits]));
+  const entries = Map.groupBy(await kernel.setEntries(), ({ set }) => set);
+  return (applier.state().image?.sets ?? []).map(({ number, ...set }) => ({
+    ...set,
+    hits: shownCount(set.rules.reduce((sum, rule) => sum + (hits.get(rule) ?? 0n), 0n)),
+    ...(number === null ? {} : entryRows(entries.get(number) ?? [], clock.bootMs())),
+  }));
+}
+
+/** Those that were hit most. What has ended is not in the set any more, though the kernel still holds it. */
+function entryRows(entries: readonly SetEntry[], bootMs: number): Row {
+  const living = entries.filter(({ endS }) => endS === null || endS * 1000 > bootMs);
+  const shown = living.toSorted((a, b) => Number(b.hits - a.hits)).slice(0, entriesShownMax);
+  return {
+    entries: shown.map(({ prefix, hits, endS }) => ({
+      prefix,
+      hits: shownCount(hits),
+      ...(endS === null ? {} : { endsInSeconds: Math.ceil(endS - bootMs / 1000) }),
+    })),
+    more: living.length - shown.length,
+    ended: entries.length - living.length,
+  };
+}
+
+async function connectionRows({ kernel, interfaces }: DeviceParts, ask: ConnectionsAsk): Promise<Row[]> {
+  const names = new Map(interfaces().map(({ index, name }) => [index, name]));
+  const { address, port, protocol, count } = ask;
+  const filter = {
+    ...(address === undefined ? {} : { address }),
+    ...(port === undefined ? {} : { port }),
+    ...(protocol === undefined ? {} : { ipProto: protocol }),
+  };
+  const { connections, left, torn } = await kernel.connections(filter, count);
+  const rows = connections.map(({ ifindex, ...rest }): Row => {
+    return { ...rest, interface: names.get(ifindex) ?? `if${ifindex}` };
+  });
+  return left + torn === 0 ? rows : [...rows, { more: left, beingWritten: torn }];
+}
+
+function dropRows({ drops, clock }: DeviceParts): Row[] {
+  const now = clock.bootMs();
+  const ago = (bootMs: number) => Math.max(0, Math.round((now - bootMs) / 1000));
+  return drops().map(({ last, sinceMs, lastMs, ...rest }) => ({
+    ...rest,
+    sinceSeconds: ago(sinceMs),
+    lastSeconds: ago(lastMs),
+    from: last.from,
+    to: last.to,
+    protocol: last.protocol,
+    state: last.state ?? null,
+    fromPort: last.fromPort,
+    toPort: last.toPort,
+    data: last.data ?? null,
+  }));
 }
 
 /** Proven, and reached by a hook: only both together are called enforced. */
-function ruleStates({ kernel, applier, interfaces }: DeviceParts): readonly RuleState[] {
+function ruleStates({ kernel, applier, interfaces, floor }: DeviceParts): readonly RuleState[] {
   const { documents, image, rules } = applier.state();
   return lowerUncovered(rules, {
     documents,
     compiled: image?.rules ?? [],
     interfaces: interfaces().map((one) => one.name),
     hooks: kernel.status().hooks,
+    leftOut: (image?.leftOut ?? []).map((one) => one.interface),
+    uncoveredUnkept: floor().why,
   });
 }
 
@@ -149,7 +211,7 @@ async function ruleRows(parts: DeviceParts): Promise<Row[]> {
     if (seen.has(rule.id)) continue;
     seen.add(rule.id);
     const { state, why } = states.get(rule.id) ?? { state: 'unsupported', why: undefined };
-    const { hits, bytes } = counters.get(rule.id) ?? { hits: 0n, bytes: 0n };
+    const { hits, bytes, limited } = counters.get(rule.id) ?? { hits: 0n, bytes: 0n, limited: 0n };
     rows.push({
       id: rule.id,
       at: rule.at,
@@ -159,6 +221,7 @@ async function ruleRows(parts: DeviceParts): Promise<Row[]> {
       ...(why === undefined ? {} : { why }),
       hits: shownCount(hits),
       bytes: shownCount(bytes),
+      limited: shownCount(limited),
     });
   }
   return rows;

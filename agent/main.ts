@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import type { Addon } from '../native/index.ts';
 import { QueryAnswerer } from './answer-query.ts';
 import { BundleApplier, type Step } from './apply-bundle.ts';
+import { zoneNameOf } from './attach-plan.ts';
 import type { Row } from './cli/control.ts';
 import { AlreadyRunning, ControlServer } from './cli/control-server.ts';
 import { storeFolder } from './cli/offline.ts';
@@ -23,10 +24,13 @@ import { envelopeKinds } from './contract/envelope.ts';
 import { streams } from './contract/event.ts';
 import { RefusalError } from './contract/refusal.ts';
 import { describeDevice } from './describe-device.ts';
+import { bootSecondsOf, readDevice } from './device-now.ts';
 import { makeAudit } from './events/audit.ts';
 import { Spool } from './events/spool.ts';
-import { DeviceFollower, wantedInterfaces } from './follow-device.ts';
+import { DeviceFollower } from './follow-device.ts';
 import { type JoinParts, joinFleet } from './join-fleet.ts';
+import { Floor } from './kernel/floor.ts';
+import { findNft } from './kernel/floor-table.ts';
 import { Kernel } from './kernel/kernel.ts';
 import { askConfirmation } from './link/confirm-trial.ts';
 import { EnrollmentChannel } from './link/enrollment-channel.ts';
@@ -34,22 +38,29 @@ import { fetchBundle } from './link/fetch-bundle.ts';
 import type { Incoming } from './link/inbox.ts';
 import { Session } from './link/session.ts';
 import { SessionMemory } from './link/session-memory.ts';
+import { withControllers } from './never-drop.ts';
 import { buildMs, version } from './os/build-info.ts';
 import { type Clock, SystemClock } from './os/clock.ts';
 import { DiskFiles, type Files } from './os/files.ts';
 import { makeLog } from './os/log.ts';
 import { findHardwareId, hardwareIdOfMac, readMachine } from './os/machine.ts';
 import { systemRandom } from './os/random.ts';
+import { ceilingLeast, ceilingPart } from './policy/kernel-memory.ts';
 import {
   findCgroup,
   hardeningRoot,
+  joinEndpoints,
   prepareBpffs,
   readJoin,
   readObjects,
+  readOptionalObject,
+  readPppoeSessions,
   stepClockIfAsked,
+  watchInterfaces,
 } from './prepare-device.ts';
 import { runView } from './query/views.ts';
 import { StateReporter } from './report-state.ts';
+import { BuiltSetImages } from './set-images.ts';
 import { type EventStream, streamEvents } from './stream-events.ts';
 import { type Identity, IdentityStore, trustSigners } from './trust/identity.ts';
 import { parseEndpoint } from './trust/join.ts';
@@ -106,11 +117,14 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   const features = addon.probe();
   const cgroup = hardeningRoot(config, addon, log);
   prepareBpffs(config.bpffs, addon, log);
+  const sizes = { ...config.limits, limits: config.limits.buckets, cpus: addon.possibleCpus() };
   const kernel = await Kernel.open({
     addon,
     bpffs: config.bpffs,
     files: readObjects(),
     cgroup,
+    sizes,
+    random: (bytes) => systemRandom.bytes(bytes),
     onRecycled: ({ id, hits, bytes }) =>
       audit('counter.recycled', { rule: id, hits: Number(hits), bytes: Number(bytes) }),
   });
@@ -124,7 +138,10 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   const who = { tenant: '', device: '' };
   let trusted: Trusted | null = null;
   const identities = new IdentityStore(files, join(config.stateDirectory, 'identity'));
+  /** Ways to the controller, which no policy is to cut. */
+  const endpoints = new Set<string>(joinEndpoints(config, files, log));
   const become = (identity: Identity) => {
+    endpoints.add(identity.broker);
     who.tenant = identity.tenant;
     who.device = identity.device;
     trusted = trustSigners(identity);
@@ -132,9 +149,16 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   const known = identities.load();
   if (known !== null) become(known);
 
-  const attachable = () => wantedInterfaces(addon.interfaces(), config.interfaces);
+  const deviceNow = () =>
+    readDevice({
+      interfaces: () => addon.interfaces(),
+      pppoe: readPppoeSessions,
+      patterns: config.interfaces,
+      neverDrop: () => withControllers(config.neverDrop, [...endpoints]),
+    });
   const cgroupId = (path: string) => findCgroup(addon, cgroup, path);
   let changed = () => {};
+  const setImages = new BuiltSetImages();
   const applier = new BundleApplier({
     we: who,
     trusted: () => {
@@ -144,22 +168,44 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     },
     store,
     kernel,
-    facts: () => ({ interfaces: attachable(), cgroupId }),
+    facts: () => ({
+      ...deviceNow().view,
+      cgroupId,
+      bootSeconds: (moment) => bootSecondsOf(clock, moment),
+      setImages,
+    }),
+    memory: {
+      sizes,
+      ceiling:
+        config.limits.kernelBytesMax ?? Math.max(ceilingLeast, Math.floor(machine.memoryBytes / ceilingPart)),
+    },
     trial: config.trial,
     bootId: machine.bootId,
     clock,
     random: systemRandom,
     log,
+    beforeSwap: (documents) => follower.prepare(documents),
     onStep: stopAtStep,
-    onChange: () => changed(),
+    onChange: () => {
+      changed();
+      follower.wake();
+    },
     audit,
   });
-  const follower = new DeviceFollower({
+  const floor = new Floor({
+    addon,
+    bpffs: config.bpffs,
+    object: readOptionalObject('floor'),
+    nft: findNft(),
+  });
+  const follower: DeviceFollower = new DeviceFollower({
     kernel,
     applier,
-    interfaces: attachable,
+    floor,
+    device: deviceNow,
     cgroupId,
-    attach: { xdpMode: config.xdpMode, egress: features.tcx === 0 ? 'tcx' : 'clsact' },
+    xdpMode: config.xdpMode,
+    tc: features.tcx === 0 ? 'tcx' : 'clsact',
     onChange: () => changed(),
     clock,
     log,
@@ -167,6 +213,9 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   // Hooks first: a canary proves only what runs. Until the next line the baseline, or what was adopted, is in force.
   await follower.look();
   await applier.start();
+  // Now that the policy is known, so are the interfaces that it judges.
+  await follower.look();
+  const watch = watchInterfaces(addon, log, () => follower.wake());
   audit('agent.started', {
     version,
     programs: kernel.status().how,
@@ -186,8 +235,10 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     spool,
     clock,
     interfaces: () => addon.interfaces(),
+    floor: () => floor.state(),
     link: () => session?.status() ?? null,
     counts: () => ({ ...events?.counts(), ...answerer.counts() }),
+    drops: () => events?.drops() ?? [],
   });
   const answerer = new QueryAnswerer({
     source: device.source,
@@ -217,7 +268,11 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   events = streamEvents({
     rings: { packet: kernel.packetRing, call: kernel.callRing },
     addon,
-    kernelNames: { ruleName: (index) => kernel.ruleName(index), interfaces: () => addon.interfaces() },
+    kernelNames: {
+      ruleName: (index) => kernel.ruleName(index),
+      interfaces: () => addon.interfaces(),
+      zoneName: (name) => zoneNameOf(applier.state().documents, name),
+    },
     totals: () => kernel.totals(),
     spool,
     publish: async (body) => {
@@ -270,6 +325,8 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   await Promise.allSettled(flows);
   await control.close();
   await spool.close();
+  watch?.close();
+  floor.close();
   kernel.close();
   log.info('agent: stopped, enforcement stays');
   return failure === null ? 0 : 1;
@@ -425,6 +482,12 @@ async function main(): Promise<void> {
     run: (config) => run(config, addon, files),
     out: (text) => process.stdout.write(text),
     complain: (text) => process.stderr.write(text),
+    input: process.stdin,
+    interrupted: () => {
+      const interrupt = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
+      return interrupt.signal;
+    },
     isTerminal: process.stdin.isTTY === true,
   });
 }

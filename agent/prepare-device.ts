@@ -1,9 +1,9 @@
 // What a device needs around the agent before anything is loaded: a bpf file system, a hardening root, a clock
 // that is not in 1970, the object files. What is missing is made where that is harmless, and said where not.
 
-import { existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Addon } from '../native/index.ts';
+import type { Addon, InterfaceWatch } from '../native/index.ts';
 import type { Config } from './config.ts';
 import type { Join } from './contract/enrollment.ts';
 import { type ObjectFiles, objects } from './kernel/objects.ts';
@@ -51,6 +51,49 @@ export function stepClockIfAsked(config: Config, clock: Clock, log: Log): void {
 export function readObjects(): ObjectFiles {
   const names = Object.keys(objects) as (keyof typeof objects)[];
   return Object.fromEntries(names.map((name) => [name, readBpfObject(name)])) as ObjectFiles;
+}
+
+/** An object that not every kernel takes; null: it was not built. */
+export function readOptionalObject(name: 'floor'): Uint8Array | null {
+  try {
+    return readBpfObject(name);
+  } catch {
+    // Without it, what it does is done another way, or said not to be done.
+    return null;
+  }
+}
+
+/** `mqtts://host:port` that a join line names; none where it is not readable, which joining will say. */
+export function joinEndpoints(config: Config, files: Files, log: Log): readonly string[] {
+  try {
+    const join = readJoin(config, files);
+    return join === null ? [] : [join.enroll, join.broker];
+  } catch (error) {
+    log.warn({ error: error instanceof Error ? error.message : String(error) }, 'join: not readable');
+    return [];
+  }
+}
+
+/** Of the network namespace we are in; '' without PPPoE. */
+export function readPppoeSessions(): string {
+  try {
+    return readFileSync('/proc/self/net/pppoe', 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+/** null: nothing tells of changes, and the device is looked at once a second. */
+export function watchInterfaces(addon: Addon, log: Log, onChange: () => void): InterfaceWatch | null {
+  try {
+    return addon.watchInterfaces(onChange);
+  } catch (error) {
+    log.warn(
+      { error: error instanceof Error ? error.message : String(error) },
+      'device: changes of interfaces are not told',
+    );
+    return null;
+  }
 }
 
 /** Mounts one where there is none. */

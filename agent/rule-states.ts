@@ -16,11 +16,15 @@ export function ruleStates(rules: readonly CompiledRule[], untried: readonly str
 function stateOf({ id, mode }: CompiledRule, untried: ReadonlySet<string>): RuleState {
   if (mode === 'monitor') return { id, state: 'monitor' };
   if (!untried.has(id)) return { id, state: 'enforced' };
-  return { id, state: 'degraded', why: 'loaded, but nothing could be made that it alone decides' };
+  return { id, state: 'degraded', why: 'loaded, but not tried: nothing was made that it alone decides' };
 }
 
-/** As in `10 packets by twin run, 4 calls by canary, 1 rules not tried`. */
-export function describeProof({ packets, calls, untried }: Proof): string {
+/**
+ * As in `10 packets by twin run, 4 calls by canary, 1 rules not tried`, and where packets were not looked for all packet
+ * rules, because there are too many, `, only 900 of 70001 packet rules and defaults looked at`.
+ */
+export function describeProof({ packets, calls, untried, packetRules: { rules, of } }: Proof): string {
   const rest = untried.length === 0 ? '' : `, ${untried.length} rules not tried`;
-  return `${packets} packets by twin run, ${calls} calls by canary${rest}`;
+  const part = rules === of ? '' : `, only ${rules} of ${of} packet rules and defaults looked at`;
+  return `${packets} packets by twin run, ${calls} calls by canary${rest}${part}`;
 }

@@ -8,17 +8,19 @@ import {
   decodeHuskCounter,
   decodeHuskRuleName,
   encodeHuskRuleName,
-  HUSK_COUNTERS_MAX,
   HuskCounter,
   HuskRuleName,
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle } from '../../native/index.ts';
+import { RefusalError } from '../contract/refusal.ts';
 
 export interface RuleCounter {
   readonly id: string;
   readonly index: number;
   readonly hits: bigint;
   readonly bytes: bigint;
+  /** Packets that matched above the limit; not among the hits. */
+  readonly limited: bigint;
 }
 
 export class RuleCounters {
@@ -28,6 +30,8 @@ export class RuleCounters {
   readonly #indexes = new Map<string, number>();
   readonly #ids = new Map<number, string>();
   readonly #onRecycled: (last: RuleCounter) => void;
+  /** As the map was made. */
+  readonly #countersMax: number;
 
   private constructor(
     addon: Addon,
@@ -39,6 +43,7 @@ export class RuleCounters {
     this.#names = names;
     this.#counters = counters;
     this.#onRecycled = onRecycled;
+    this.#countersMax = addon.mapInfo(counters).maxEntries;
   }
 
   /** Reads the names that are in the kernel. `onRecycled` gets the last value of a rule whose index is taken away. */
@@ -98,8 +103,11 @@ export class RuleCounters {
   }
 
   #freeIndex(): number | null {
-    if (this.#ids.size >= HUSK_COUNTERS_MAX) return null;
-    for (let index = 0; index < HUSK_COUNTERS_MAX; index++) if (!this.#ids.has(index)) return index;
+    if (this.#ids.size >= this.#countersMax) return null;
+    // Nearly always those given out are without a hole, so that the next is their number.
+    for (let index = this.#ids.size; index < this.#countersMax; index++)
+      if (!this.#ids.has(index)) return index;
+    for (let index = 0; index < this.#ids.size; index++) if (!this.#ids.has(index)) return index;
     return null;
   }
 
@@ -115,7 +123,10 @@ export class RuleCounters {
       this.#ids.delete(index);
       return index;
     }
-    throw new Error(`all ${HUSK_COUNTERS_MAX} rule counters are in use`);
+    throw new RefusalError(
+      'policy.over-limit',
+      `all ${this.#countersMax} rule counters of this device are in use (limits.counters of its configuration)`,
+    );
   }
 
   #zero(index: number): void {
@@ -131,14 +142,16 @@ function key(index: number): Uint8Array {
 }
 
 /** Over all CPUs. */
-function sum(perCpu: Uint8Array): { hits: bigint; bytes: bigint } {
+function sum(perCpu: Uint8Array): Pick<RuleCounter, 'hits' | 'bytes' | 'limited'> {
   const view = new DataView(perCpu.buffer, perCpu.byteOffset, perCpu.byteLength);
   let hits = 0n;
   let bytes = 0n;
+  let limited = 0n;
   for (let at = 0; at + HuskCounter.size <= perCpu.length; at += HuskCounter.size) {
     const counter = decodeHuskCounter(view, at);
     hits += counter.hits;
     bytes += counter.bytes;
+    limited += counter.limited;
   }
-  return { hits, bytes };
+  return { hits, bytes, limited };
 }

@@ -16,7 +16,6 @@ import {
   encodeHuskGeneration,
   HuskGeneration,
   HuskTable,
-  HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle } from '../../native/index.ts';
 import { RefusalError } from '../contract/refusal.ts';
@@ -25,7 +24,18 @@ import { digestEntries, digestGeneration, digestTable } from './digest.ts';
 import type { Slot } from './live-word.ts';
 import { otherSlot } from './live-word.ts';
 import { indexesOf, namingKinds } from './rule-indexes.ts';
-import { followingKinds, innerMapName, mapType, slotMaps } from './tables.ts';
+import { readSetEntries, type SetEntry } from './set-entries.ts';
+import {
+  countingKinds,
+  entryOf,
+  followingKinds,
+  innerMapName,
+  mapType,
+  type Outer,
+  outerFor,
+  outersOf,
+  tableKinds,
+} from './tables.ts';
 
 /** What a slot says of itself. */
 export interface GenerationRecord {
@@ -35,6 +45,10 @@ export interface GenerationRecord {
   readonly bundleDigest: string;
   /** By kind; raw. */
   readonly tableDigests: readonly Uint8Array[];
+  /** Of all generations loaded since the maps were made; grows. Connections remember it. */
+  readonly id: number;
+  /** Seconds, by enum husk_connection_timeout. */
+  readonly timeouts: readonly number[];
 }
 
 export interface GenerationSource {
@@ -54,10 +68,13 @@ export interface LoadedGeneration extends GenerationRecord {
 export class Slots {
   readonly #addon: Addon;
   readonly #maps: ReadonlyMap<string, MapHandle>;
+  readonly #nextId: () => number;
 
-  constructor(addon: Addon, maps: ReadonlyMap<string, MapHandle>) {
+  /** `nextId`: a greater number at each call. */
+  constructor(addon: Addon, maps: ReadonlyMap<string, MapHandle>, nextId: () => number) {
     this.#addon = addon;
     this.#maps = maps;
+    this.#nextId = nextId;
   }
 
   /** null: the slot is empty or was being filled when its filler was ended. */
@@ -73,6 +90,8 @@ export class Slots {
         digest: hex(generation.digest),
         bundleDigest: hex(generation.bundleDigest),
         tableDigests: generation.tableDigest,
+        id: generation.id,
+        timeouts: generation.connections.timeouts,
       };
     } finally {
       inner.close();
@@ -82,6 +101,7 @@ export class Slots {
   /** Fills a slot that is not in force. Throws RefusalError kernel.load or kernel.readback. */
   async load(slot: Slot, source: GenerationSource): Promise<LoadedGeneration> {
     await this.#empty(slot);
+    this.#removeOthers(slot, source.image.tables);
     const other = this.record(otherSlot(slot));
     const digests: Uint8Array[] = [];
     const shared: number[] = [];
@@ -94,13 +114,17 @@ export class Slots {
         const known =
           other !== null &&
           !followingKinds.includes(table.kind) &&
+          !countingKinds.includes(table.kind) &&
           same(other.tableDigests[table.kind], digest);
         if (known) shared.push(table.kind);
         const map = known
           ? this.#innerOrThrow(table.kind, otherSlot(slot))
           : await this.#makeTable(table, digest);
         made.push(map);
-        placements.push(this.#place(table.kind, slot, map));
+        const placement = this.#place(outerFor(table.kind, table.valueSize), slot, map);
+        // One may fail while the next table is being made: it is looked at below, and must not end the process.
+        placement.catch(() => {});
+        placements.push(placement);
       }
       await Promise.all(placements);
       const record = await this.#placeRecord(slot, source, digests);
@@ -155,11 +179,29 @@ export class Slots {
     return indexes;
   }
 
+  /** Entries of sets that the slot keeps one by one. */
+  async setEntries(slot: Slot): Promise<SetEntry[]> {
+    const entries: SetEntry[] = [];
+    for (const [family, kind] of [
+      [4, HuskTable.ADDITIONS4],
+      [6, HuskTable.ADDITIONS6],
+    ] as const) {
+      const inner = this.#inner(kind, slot);
+      if (inner === null) continue;
+      try {
+        entries.push(...readSetEntries(family, await this.#addon.readAll(inner)));
+      } finally {
+        inner.close();
+      }
+    }
+    return entries;
+  }
+
   /** Kernel bytes of both slots' tables, each map counted once; for tries what they take, not what the kernel states. */
   kernelBytes(): number {
     const seen = new Map<number, number>();
     for (const slot of [0, 1] as const) {
-      for (let kind = 0; kind < HuskTable.COUNT; kind++) {
+      for (const kind of tableKinds) {
         const inner = this.#inner(kind, slot);
         if (inner === null) continue;
         const info = this.#addon.mapInfo(inner);
@@ -171,18 +213,32 @@ export class Slots {
   }
 
   async #empty(slot: Slot): Promise<void> {
-    const outer = this.#outer(HuskTable.GENERATION);
+    const outer = this.#outer(generationOuter);
     // Writing an entry of a map of maps waits for a grace period (kernel/bpf/syscall.c,
     // maybe_wait_bpf_programs). The entry of the other slot is written with what it already holds.
     const other = this.#inner(HuskTable.GENERATION, otherSlot(slot));
     if (other !== null) {
       try {
-        await this.#addon.setInner(outer, otherSlot(slot), other);
+        await this.#addon.setInner(outer, entryOf(generationOuter, otherSlot(slot)), other);
       } finally {
         other.close();
       }
     }
-    this.#addon.remove(outer, slotKey(slot));
+    this.#addon.remove(outer, entryKey(entryOf(generationOuter, slot)));
+  }
+
+  /** Takes out what the next generation has not, or has in another size: it must not be left from the last. */
+  #removeOthers(slot: Slot, tables: readonly Table[]): void {
+    const wanted = new Set(tables.map((table) => outerFor(table.kind, table.valueSize)));
+    for (const kind of tableKinds) {
+      if (kind === HuskTable.GENERATION) continue;
+      for (const outer of outersOf(kind)) {
+        const entry = entryOf(outer, slot);
+        // Each removal waits for a grace period, also where there is nothing to remove.
+        if (wanted.has(outer) || this.#addon.innerId(this.#outer(outer), entry) === 0) continue;
+        this.#addon.remove(this.#outer(outer), entryKey(entry));
+      }
+    }
   }
 
   async #makeTable(table: Table, digest: Uint8Array): Promise<MapHandle> {
@@ -228,12 +284,14 @@ export class Slots {
       (_, kind) => digests[kind] ?? new Uint8Array(32),
     );
     const value = new Uint8Array(HuskGeneration.size);
+    const id = this.#nextId();
     encodeHuskGeneration(view(value), 0, {
       serial: BigInt(source.serial),
       digest,
       tableDigest: tableDigests,
       bundleDigest: Buffer.from(source.bundleDigest, 'hex'),
-      unparseableVerdict: source.image.unparseable === 'drop' ? HuskVerdict.DROP : HuskVerdict.ALLOW,
+      ...source.image.settings,
+      id,
     });
     const map = this.#addon.createMap({
       name: innerMapName(HuskTable.GENERATION),
@@ -246,35 +304,46 @@ export class Slots {
     try {
       this.#addon.update(map, arrayKey, value);
       this.#addon.freeze(map);
-      await this.#place(HuskTable.GENERATION, slot, map);
+      await this.#place(generationOuter, slot, map);
     } finally {
       map.close();
     }
-    return { serial: source.serial, digest: hex(digest), bundleDigest: source.bundleDigest, tableDigests };
+    return {
+      serial: source.serial,
+      digest: hex(digest),
+      bundleDigest: source.bundleDigest,
+      tableDigests,
+      id,
+      timeouts: source.image.settings.connections.timeouts,
+    };
   }
 
-  #place(kind: number, slot: Slot, map: MapHandle): Promise<void> {
-    return this.#addon.setInner(this.#outer(kind), slot, map);
+  #place(outer: Outer, slot: Slot, map: MapHandle): Promise<void> {
+    return this.#addon.setInner(this.#outer(outer), entryOf(outer, slot), map);
   }
 
-  #outer(kind: number): MapHandle {
-    const name = slotMaps[kind];
-    const map = name === undefined ? undefined : this.#maps.get(name);
-    if (map === undefined) throw new Error(`no outer map for tables of kind ${kind}`);
+  #outer({ map: name }: Outer): MapHandle {
+    const map = this.#maps.get(name);
+    if (map === undefined) throw new Error(`there is no outer map ${name}`);
     return map;
   }
 
   #inner(kind: number, slot: Slot): MapHandle | null {
-    const id = this.#addon.innerId(this.#outer(kind), slot);
-    return id === 0 ? null : this.#addon.openMapById(id);
+    for (const outer of outersOf(kind)) {
+      const id = this.#addon.innerId(this.#outer(outer), entryOf(outer, slot));
+      if (id !== 0) return this.#addon.openMapById(id);
+    }
+    return null;
   }
 
   #innerOrThrow(kind: number, slot: Slot): MapHandle {
     const inner = this.#inner(kind, slot);
-    if (inner === null) throw new Error(`slot ${slot} has no ${slotMaps[kind]}`);
+    if (inner === null) throw new Error(`slot ${slot} has no ${innerMapName(kind)}`);
     return inner;
   }
 }
+
+const generationOuter = outerFor(HuskTable.GENERATION, HuskGeneration.size);
 
 const arrayKey = new Uint8Array(4);
 
@@ -284,8 +353,8 @@ const arrayKey = new Uint8Array(4);
  */
 const trieUnderstated = 4;
 
-function slotKey(slot: Slot): Uint8Array {
-  return Uint8Array.of(slot, 0, 0, 0);
+function entryKey(entry: number): Uint8Array {
+  return Uint8Array.of(entry, 0, 0, 0);
 }
 
 function view(bytes: Uint8Array): DataView {

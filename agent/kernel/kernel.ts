@@ -5,16 +5,31 @@
 // Nothing here decides; apply-bundle.ts does. This class owns what has to be closed, and closing it leaves
 // everything pinned and enforcing.
 
-import { HuskTotal } from '../../bpf/abi/layout.gen.ts';
+import {
+  encodeHuskTrace,
+  HUSK_OWN_ADDRESSES_MAX,
+  HuskConnectionSetup,
+  HuskTotal,
+  HuskTrace,
+} from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle, ProgramHandle } from '../../native/index.ts';
 import type { Tries } from '../policy/judgement.ts';
+import { connectionBuckets, type KernelSizes, limitBuckets } from '../policy/kernel-memory.ts';
 import type { CompiledRule, Table } from '../policy/table-image.ts';
 import { type AttachedHook, type AttachWanted, attachHooks, detachClsact } from './attach.ts';
+import {
+  type ConnectionFilter,
+  type ConnectionList,
+  forgetOpenedAfter,
+  listConnections,
+  setUpConnections,
+} from './connections.ts';
 import { type RuleCounter, RuleCounters } from './counters.ts';
 import { type GenerationRecord, type GenerationSource, type LoadedGeneration, Slots } from './generation.ts';
 import { LiveControl, type LiveWord, otherSlot, type Slot, type TrialEnd } from './live-word.ts';
 import {
   isPinned,
+  type MapSizes,
   type ObjectFiles,
   openPinnedSet,
   openSet,
@@ -23,6 +38,7 @@ import {
   removePins,
 } from './objects.ts';
 import { type Proof, proveSlot } from './prove.ts';
+import type { SetEntry } from './set-entries.ts';
 
 export interface KernelOptions {
   readonly addon: Addon;
@@ -32,6 +48,9 @@ export interface KernelOptions {
   readonly files: ObjectFiles | null;
   /** The hardening root; null where calls are not judged. */
   readonly cgroup: string | null;
+  /** Of maps that do not hang on a policy, where the set is made new. */
+  readonly sizes: KernelSizes;
+  readonly random: (bytes: number) => Uint8Array;
   /** What a recycled counter had come to. */
   readonly onRecycled: (last: RuleCounter) => void;
 }
@@ -53,7 +72,7 @@ export class Kernel {
   readonly #live: LiveControl;
   readonly #slots: Slots;
   readonly #counters: RuleCounters;
-  #hooks: readonly string[] = [];
+  #hooks: readonly AttachedHook[] = [];
   /** Counter indexes that a slot names, or that were given out for a generation on its way. */
   #inUse: Set<number>;
 
@@ -76,7 +95,20 @@ export class Kernel {
   /** Loads the set, or adopts what is pinned. Throws KernelError. */
   static async open(options: KernelOptions): Promise<Kernel> {
     const { addon, bpffs, files } = options;
-    const set = files === null ? openPinnedSet(addon, bpffs) : openSet(addon, bpffs, files);
+    const set =
+      files === null ? openPinnedSet(addon, bpffs) : openSet(addon, bpffs, files, mapSizes(options.sizes));
+    if (set.how === 'made') {
+      const { maxEntries: connectionBuckets } = addon.mapInfo(mapOf(set, 'connections'));
+      const { maxEntries: rateBuckets } = addon.mapInfo(mapOf(set, 'rates'));
+      const sizes = { connectionBuckets, rateBuckets };
+      // Who could foresee the seed could fill one bucket.
+      setUpConnections(
+        addon,
+        mapOf(set, 'connection_setup'),
+        sizes,
+        options.random(HuskConnectionSetup.size - 8),
+      );
+    }
     const live = new LiveControl(addon.mapWords(mapOf(set, 'control')), () =>
       Number(addon.bootNs() / 1_000_000_000n),
     );
@@ -86,7 +118,7 @@ export class Kernel {
       mapOf(set, 'counters'),
       options.onRecycled,
     );
-    const slots = new Slots(addon, set.maps);
+    const slots = new Slots(addon, set.maps, () => live.takeGenerationId());
     return new Kernel(options, set, live, slots, counters, await slots.ruleIndexes());
   }
 
@@ -96,6 +128,27 @@ export class Kernel {
 
   get packetRing(): MapHandle {
     return mapOf(this.#set, 'packet_events');
+  }
+
+  get traceRing(): MapHandle {
+    return mapOf(this.#set, 'trace_events');
+  }
+
+  /** Which packets are traced; `traceUntil` has them traced. */
+  setTraceFilter(filter: HuskTrace): void {
+    const value = new Uint8Array(HuskTrace.size);
+    encodeHuskTrace(new DataView(value.buffer), 0, filter);
+    this.#options.addon.update(mapOf(this.#set, 'trace_filter'), new Uint8Array(4), value);
+  }
+
+  /** Whether packets are being traced. */
+  get isTracing(): boolean {
+    return this.#live.traceUntil > Number(this.#options.addon.bootNs() / 1_000_000_000n);
+  }
+
+  /** Second of boot time at which tracing ends by itself; 0: now. */
+  traceUntil(bootSeconds: number): void {
+    this.#live.setTraceUntil(bootSeconds);
   }
 
   get callRing(): MapHandle {
@@ -110,7 +163,7 @@ export class Kernel {
       inTrial: this.#live.inTrial,
       inForce: this.#slots.record(slot),
       other: this.#slots.record(otherSlot(slot)),
-      hooks: this.#hooks,
+      hooks: this.#hooks.map((hook) => hook.description),
       kernelBytes: this.#slots.kernelBytes(),
     };
   }
@@ -118,8 +171,13 @@ export class Kernel {
   /** Attaches hooks where they are wanted; links that are right stay untouched. One that fails does not keep the others. */
   attach(wanted: Omit<AttachWanted, 'cgroup'>): AttachedHook[] {
     const hooks = attachHooks(this.#options.addon, this.#set, { ...wanted, cgroup: this.#options.cgroup });
-    this.#hooks = hooks.filter((hook) => hook.action !== 'failed').map((hook) => hook.description);
-    return hooks;
+    const indexes = new Set(wanted.interfaces.map(({ index }) => index));
+    const stayed =
+      wanted.others === null
+        ? this.#hooks.filter(({ at }) => at !== undefined && !indexes.has(at.index))
+        : [];
+    this.#hooks = [...hooks.filter((hook) => hook.action !== 'failed'), ...stayed];
+    return [...hooks, ...stayed.map((hook): AttachedHook => ({ ...hook, action: 'kept' }))];
   }
 
   setPacketEventsPerSecond(count: number): void {
@@ -141,6 +199,22 @@ export class Kernel {
   /** Rules that have a counter, over all CPUs. */
   counters(): Promise<RuleCounter[]> {
     return this.#counters.read();
+  }
+
+  /** Entries of sets that are kept one by one, of the generation in force. */
+  setEntries(): Promise<SetEntry[]> {
+    return this.#slots.setEntries(this.#live.inForce);
+  }
+
+  /** Connections that are followed, as the generation in force has them. */
+  async connections(filter: ConnectionFilter, rowsMax: number): Promise<ConnectionList> {
+    const record = this.#slots.record(this.#live.inForce);
+    const clock = {
+      nowSeconds: Number(this.#options.addon.bootNs() / 1_000_000_000n),
+      generation: record?.id ?? 0,
+      timeouts: record?.timeouts ?? [],
+    };
+    return listConnections(this.#options.addon, mapOf(this.#set, 'connections'), clock, filter, rowsMax);
   }
 
   /** Counters of the rules that the slot in force names. */
@@ -169,6 +243,10 @@ export class Kernel {
     if (this.#live.inTrial) throw new Error('a trial is running');
     this.endTrial();
     const loaded = await this.#slots.load(otherSlot(this.#live.inForce), source);
+    // Filling the slot has waited for all programs that judged by what was in it.
+    const inForce = this.#slots.record(this.#live.inForce);
+    if (inForce !== null)
+      await forgetOpenedAfter(this.#options.addon, mapOf(this.#set, 'connections'), inForce.id);
     this.#inUse = await this.#slots.ruleIndexes();
     return loaded;
   }
@@ -178,8 +256,11 @@ export class Kernel {
     return proveSlot(
       {
         addon: this.#options.addon,
-        ingressTwin: programOf(this.#set, 'husk_xdp_ingress_twin'),
-        egressTwin: programOf(this.#set, 'husk_tc_egress_twin'),
+        twins: {
+          xdp: programOf(this.#set, 'husk_xdp_ingress_twin'),
+          ingress: programOf(this.#set, 'husk_tc_ingress_twin'),
+          egress: programOf(this.#set, 'husk_tc_egress_twin'),
+        },
         tryLabel: mapOf(this.#set, 'try_label'),
         tried: mapOf(this.#set, 'tried'),
         ruleId: (index) => this.#counters.idOf(index),
@@ -240,6 +321,37 @@ export class Kernel {
     return changed;
   }
 
+  /**
+   * Makes the map of the device's own addresses equal to these (16 bytes each). New ones are added before old ones go.
+   * Returns entries changed.
+   */
+  async followAddresses(keys: readonly Uint8Array[]): Promise<number> {
+    const { addon } = this.#options;
+    const map = mapOf(this.#set, 'own_addresses');
+    const bytes = 16;
+    const found = await addon.readAll(map);
+    const now = new Set<string>();
+    for (let at = 0; at < found.count; at++)
+      now.add(Buffer.from(found.keys.subarray(at * bytes, (at + 1) * bytes)).toString('hex'));
+    let changed = 0;
+    // Room for the new is made where it is short.
+    const isShort = found.count + keys.length > HUSK_OWN_ADDRESSES_MAX;
+    if (isShort) {
+      const wanted = new Set(keys.map((key) => Buffer.from(key).toString('hex')));
+      for (const gone of [...now].filter((key) => !wanted.has(key))) {
+        now.delete(gone);
+        if (addon.remove(map, Buffer.from(gone, 'hex'))) changed++;
+      }
+    }
+    for (const key of keys) {
+      if (now.delete(Buffer.from(key).toString('hex'))) continue;
+      addon.update(map, key, ownAddressValue);
+      changed++;
+    }
+    for (const gone of now) if (addon.remove(map, Buffer.from(gone, 'hex'))) changed++;
+    return changed;
+  }
+
   /** Takes everything out of the kernel. The device is as if Husk had never been there. */
   unload(interfaces: readonly { readonly index: number }[]): void {
     detachClsact(this.#options.addon, interfaces);
@@ -251,6 +363,18 @@ export class Kernel {
     this.#live.close();
     for (const handle of [...this.#set.maps.values(), ...this.#set.programs.values()]) handle.close();
   }
+}
+
+/** What stands there says nothing: an address is in the map or it is not. */
+const ownAddressValue = Uint8Array.of(1, 0, 0, 0);
+
+function mapSizes(sizes: KernelSizes): MapSizes {
+  return {
+    connections: connectionBuckets(sizes),
+    rates: limitBuckets(sizes),
+    counters: sizes.counters,
+    rule_names: sizes.counters,
+  };
 }
 
 export type { CompiledRule, LiveWord, LoadedGeneration, Slot };

@@ -49,6 +49,8 @@ export function decodeLiveWord(word: number): LiveWord {
 const liveOffset = HuskControl.offset.live;
 const expiredOffset = HuskControl.offset.expired;
 const budgetOffset = HuskControl.offset.packetEventsPerSecond;
+const traceOffset = HuskControl.offset.traceUntilS;
+const generationsOffset = HuskControl.offset.generations;
 
 /** How a trial came to its end, seen from the word. */
 export type TrialEnd = 'confirmed' | 'returned';
@@ -84,8 +86,23 @@ export class LiveControl {
     return word.trial && this.inForce === word.slot;
   }
 
+  get traceUntil(): number {
+    return this.#words.load(traceOffset);
+  }
+
+  setTraceUntil(bootSeconds: number): void {
+    this.#words.store(traceOffset, bootSeconds);
+  }
+
   setPacketEventsPerSecond(count: number): void {
     this.#words.store(budgetOffset, count);
+  }
+
+  /** A number for a new generation: greater than any given before, since the programs were loaded. */
+  takeGenerationId(): number {
+    const id = this.#words.load(generationsOffset) + 1;
+    this.#words.store(generationsOffset, id);
+    return id;
   }
 
   /** Puts a slot in force without a trial: at boot, for what was confirmed before, and for the baseline. */

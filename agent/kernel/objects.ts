@@ -14,11 +14,12 @@ import { join } from 'node:path';
 import { HUSK_ABI_VERSION, layoutDigest } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, BpfObject, MapHandle, ProgramHandle } from '../../native/index.ts';
 import { checkObjectLayout } from './object-layout.ts';
-import { mapType, sharedMaps, slotMaps } from './tables.ts';
+import { mapType, packetMaps, sharedMaps, slotMaps } from './tables.ts';
 
 /** Object files in the order they are loaded, and what each brings. */
 export const objects = {
   xdp_ingress: ['husk_xdp_ingress', 'husk_xdp_ingress_twin'],
+  tc_ingress: ['husk_tc_ingress', 'husk_tc_ingress_twin'],
   tc_egress: ['husk_tc_egress', 'husk_tc_egress_twin'],
   cgroup_connect: ['husk_connect4', 'husk_connect6', 'husk_sendmsg4', 'husk_sendmsg6'],
   cgroup_bind: ['husk_bind4', 'husk_bind6'],
@@ -28,7 +29,7 @@ export type ObjectName = keyof typeof objects;
 export type ProgramName = (typeof objects)[ObjectName][number];
 
 const objectNames = Object.keys(objects) as ObjectName[];
-const mapNames: readonly string[] = [...sharedMaps, ...slotMaps];
+const mapNames: readonly string[] = [...sharedMaps, ...packetMaps, ...slotMaps];
 
 /** Bytes of each object file, by name. */
 export type ObjectFiles = Readonly<Record<ObjectName, Uint8Array>>;
@@ -50,12 +51,15 @@ export function isPinned(bpffs: string): boolean {
   return existsSync(join(setDirectory(bpffs), 'about'));
 }
 
-export function openSet(addon: Addon, bpffs: string, files: ObjectFiles): ProgramSet {
+/** Maps whose size is the device's to say; those of a set that is adopted stay as they are. */
+export type MapSizes = Readonly<Partial<Record<string, number>>>;
+
+export function openSet(addon: Addon, bpffs: string, files: ObjectFiles, sizes: MapSizes): ProgramSet {
   const directory = setDirectory(bpffs);
   const digest = digestFiles(files);
   if (!isPinned(bpffs)) {
     removePins(directory);
-    return makeSet(addon, directory, files, digest);
+    return makeSet(addon, directory, files, digest, sizes);
   }
   const maps = adoptMaps(addon, directory);
   try {
@@ -86,6 +90,29 @@ export function openPinnedSet(addon: Addon, bpffs: string): ProgramSet {
   }
 }
 
+/** Objects with a twin to judge packets by. */
+export const packetObjects = [
+  'xdp_ingress',
+  'tc_ingress',
+  'tc_egress',
+] as const satisfies readonly ObjectName[];
+
+/** The packet programs with maps of their own: nothing is pinned, all of it goes with its handles. */
+export function loadPacketSet(
+  addon: Addon,
+  files: Pick<ObjectFiles, (typeof packetObjects)[number]>,
+): Pick<ProgramSet, 'maps' | 'programs'> {
+  const maps = new Map<string, MapHandle>();
+  const programs = new Map<ProgramName, ProgramHandle>();
+  try {
+    loadPrograms(addon, files, maps, programs, { names: packetObjects });
+    return { maps, programs };
+  } catch (error) {
+    closeAll([...maps.values(), ...programs.values()]);
+    throw error;
+  }
+}
+
 /** Takes the whole set out of the kernel: links first, so that nothing runs on maps half gone. */
 export function removePins(directory: string): void {
   for (const folder of ['links', 'programs', 'maps']) {
@@ -100,13 +127,19 @@ export function removePins(directory: string): void {
   if (existsSync(directory)) rmdirSync(directory);
 }
 
-function makeSet(addon: Addon, directory: string, files: ObjectFiles, digest: string): ProgramSet {
+function makeSet(
+  addon: Addon,
+  directory: string,
+  files: ObjectFiles,
+  digest: string,
+  sizes: MapSizes,
+): ProgramSet {
   for (const folder of ['maps', 'programs', 'links'])
     mkdirSync(join(directory, folder), { recursive: true, mode: 0o700 });
   const maps = new Map<string, MapHandle>();
   const programs = new Map<ProgramName, ProgramHandle>();
   try {
-    loadPrograms(addon, files, maps, programs);
+    loadPrograms(addon, files, maps, programs, { sizes });
     for (const [name, map] of maps) addon.pin(map, join(directory, 'maps', name));
     for (const [name, program] of programs) addon.pin(program, join(directory, 'programs', name));
     writeAbout(addon, directory, digest);
@@ -119,20 +152,29 @@ function makeSet(addon: Addon, directory: string, files: ObjectFiles, digest: st
 }
 
 /** Loads every object; a map the set already has is used in place of the object's own. */
-function loadPrograms(
+function loadPrograms<Name extends ObjectName = ObjectName>(
   addon: Addon,
-  files: ObjectFiles,
+  files: Readonly<Record<Name, Uint8Array>>,
   maps: Map<string, MapHandle>,
   programs: Map<ProgramName, ProgramHandle>,
+  {
+    names = objectNames as Name[],
+    sizes = {},
+  }: { readonly names?: readonly Name[]; readonly sizes?: MapSizes } = {},
 ): void {
-  for (const name of objectNames) {
+  for (const name of names) {
     const object = addon.openObject(name, files[name]);
     try {
       checkObjectLayout(name, object.btf());
       const declared = object.mapNames().filter((map) => mapNames.includes(map));
       for (const map of declared) {
         const found = maps.get(map);
-        if (found !== undefined) object.reuseMap(map, found);
+        const size = sizes[map];
+        if (found !== undefined) {
+          // Made for this device, and so perhaps of another size than the object declares.
+          object.setMaxEntries(map, addon.mapInfo(found).maxEntries);
+          object.reuseMap(map, found);
+        } else if (size !== undefined) object.setMaxEntries(map, size);
       }
       object.load();
       takeMaps(object, declared, maps);

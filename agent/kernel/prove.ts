@@ -12,19 +12,24 @@ import {
   decodeHuskTried,
   encodeHuskTry,
   HUSK_RULE_NONE,
+  HuskConnectionState,
   HuskReason,
   HuskTry,
   HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle, ProgramHandle } from '../../native/index.ts';
 import { RefusalError } from '../contract/refusal.ts';
-import type { CallTry, Judgement, PacketTry, Reason, Tries } from '../policy/judgement.ts';
+import type { CallTry, Judgement, PacketTried, PacketTry, Reason, Tries } from '../policy/judgement.ts';
 import type { Slot } from './live-word.ts';
 
 export interface ProofTools {
   readonly addon: Addon;
-  readonly ingressTwin: ProgramHandle;
-  readonly egressTwin: ProgramHandle;
+  /** Ingress on an Ethernet link is tried by XDP's twin and by tc's: which of them judges is the interface's to say. */
+  readonly twins: {
+    readonly xdp: ProgramHandle;
+    readonly ingress: ProgramHandle;
+    readonly egress: ProgramHandle;
+  };
   readonly tryLabel: MapHandle;
   readonly tried: MapHandle;
   readonly ruleId: (index: number) => string | null;
@@ -36,32 +41,119 @@ export interface Proof {
   readonly packets: number;
   readonly calls: number;
   readonly untried: readonly string[];
+  /** Packet rules and defaults that a packet was looked for, of all there are. */
+  readonly packetRules: Tries['packetRules'];
 }
 
 /** Tries all there is to try in `slot`. Throws RefusalError kernel.unproven with the first difference. */
 export async function proveSlot(tools: ProofTools, slot: Slot, tries: Tries): Promise<Proof> {
   for (const packet of tries.packets) provePacket(tools, slot, packet);
   if (tries.calls.length > 0) await proveCalls(tools, slot, tries.calls);
-  return { packets: tries.packets.length, calls: tries.calls.length, untried: tries.untried };
+  const { packets, calls, untried, packetRules } = tries;
+  return { packets: packets.length, calls: calls.length, untried, packetRules };
 }
 
-/** XDP_DROP and TC_ACT_SHOT, the only actions that stop a packet. */
+/** XDP_DROP and TC_ACT_SHOT, the only actions of twins that stop a packet. */
 const xdpDrop = 1;
 const tcShot = 2;
+/** Test runs of tc programs take no packet whose IP header, by the type in its place, is cut (6.18). */
+const ethernetBytes = 14;
+const ipBytes: ReadonlyMap<number, number> = new Map([
+  [0x0800, 20],
+  [0x86dd, 40],
+]);
 
 function provePacket(tools: ProofTools, slot: Slot, packet: PacketTry): void {
-  const before = readTried(tools).runs;
-  writeLabel(tools, { slot, ifindex: packet.ifindex, canaryCgroup: 0n, canarySubjects: 0n });
-  const twin = packet.direction === 'ingress' ? tools.ingressTwin : tools.egressTwin;
-  const run = tools.addon.testRun(twin, packet.frame, { repeat: 1 });
-  const after = readTried(tools);
-  const stopped = run.verdict === (packet.direction === 'ingress' ? xdpDrop : tcShot);
-  const name = `${packet.direction} packet for ${packet.expect.rule ?? packet.expect.monitored ?? packet.expect.reason}`;
-  if (after.runs === before) throw unproven(name, 'the twin left no record');
-  compare(name, packet.expect, judgementOf(tools, after));
-  if (stopped !== (packet.expect.verdict === 'drop'))
-    throw unproven(name, `the program returned ${run.verdict}`);
+  const { direction, expect, noted } = packet;
+  const name = `${direction} packet for ${expect.rule ?? expect.monitored ?? expect.reason}`;
+  for (const found of runTwins(tools, slot, packet, name)) {
+    compare(name, expect, found.judgement);
+    compareNoted(name, noted, found);
+  }
 }
+
+/** A rule that only logs leaves no trace in the verdict: whether it was there shows in what was noted on the way. */
+function compareNoted(name: string, expected: readonly string[], found: Found): void {
+  const last = expected.at(-1) ?? null;
+  if (found.noted === expected.length && found.lastNoted === last) return;
+  const say = (count: number, id: string | null) => (id === null ? `${count}` : `${count}, ${id} the last`);
+  throw unproven(
+    name,
+    `expected rules that matched without deciding: ${say(expected.length, last)}; the kernel says ${say(found.noted, found.lastNoted)}`,
+  );
+}
+
+/** What running a twin takes. */
+export type PacketTools = Omit<ProofTools, 'cgroup'>;
+
+/**
+ * What the twins do with a packet, by the tables of a slot: one for each program that may judge such a packet. `name`
+ * is how a refusal speaks of it. Throws RefusalError kernel.unproven where what one did is not what it recorded,
+ * KernelError where the kernel does not run it on such a packet.
+ */
+export function tryPacket(
+  tools: PacketTools,
+  slot: Slot,
+  packet: PacketTried,
+  name: string,
+): readonly Judgement[] {
+  return runTwins(tools, slot, packet, name).map(({ judgement }) => judgement);
+}
+
+/** What one program did. */
+interface Found {
+  readonly judgement: Judgement;
+  /** How many rules and defaults matched and did not decide, and the last of them. */
+  readonly noted: number;
+  readonly lastNoted: string | null;
+}
+
+function runTwins(tools: PacketTools, slot: Slot, packet: PacketTried, name: string): readonly Found[] {
+  const { direction, ifindex, cameBy, link } = packet;
+  const state = packet.state === null ? HuskConnectionState.NONE : stateNumbers[packet.state];
+  writeLabel(tools, { ...noCanary, slot, ifindex, cameBy, state });
+  const { xdp, ingress, egress } = tools.twins;
+  const byXdp = { program: xdp, stops: xdpDrop };
+  const byTc = { program: direction === 'egress' ? egress : ingress, stops: tcShot };
+  const type = (packet.frame[12] ?? 0) * 256 + (packet.frame[13] ?? 0);
+  const isShort = packet.frame.length < ethernetBytes + (ipBytes.get(type) ?? 1);
+  const isXdp = direction === 'ingress' && link === 'ethernet';
+  const twins = isXdp ? (isShort ? [byXdp] : [byXdp, byTc]) : [byTc];
+  return twins.map((twin) => runTwin(tools, twin, packet.frame, name));
+}
+
+interface Twin {
+  readonly program: ProgramHandle;
+  /** The action by which it stops a packet. */
+  readonly stops: number;
+}
+
+function runTwin(tools: PacketTools, { program, stops }: Twin, frame: Uint8Array, name: string): Found {
+  const before = readTried(tools).runs;
+  const run = tools.addon.testRun(program, frame, { repeat: 1 });
+  const after = readTried(tools);
+  if (after.runs === before) throw unproven(name, 'the twin left no record');
+  const judgement = judgementOf(tools, after);
+  const isStopped = judgement.verdict === 'drop' || judgement.verdict === 'reject';
+  if ((run.verdict === stops) !== isStopped) throw unproven(name, `the program returned ${run.verdict}`);
+  return { judgement, noted: after.noted, lastNoted: idOf(tools, after.lastNoted) };
+}
+
+const stateNumbers = {
+  new: HuskConnectionState.NEW,
+  established: HuskConnectionState.ESTABLISHED,
+  related: HuskConnectionState.RELATED,
+  invalid: HuskConnectionState.INVALID,
+} as const;
+
+const noCanary: HuskTry = {
+  slot: 0,
+  ifindex: 0,
+  canaryCgroup: 0n,
+  canarySubjects: 0n,
+  cameBy: 0,
+  state: HuskConnectionState.NONE,
+};
 
 /** Name of the canary's cgroup below the hardening root; empty but for the moment of a try. */
 const canaryFolder = 'husk-canary';
@@ -79,11 +171,11 @@ async function proveCalls(tools: ProofTools, slot: Slot, calls: readonly CallTry
   try {
     const canaryCgroup = tools.addon.cgroupId(path);
     for (const call of calls) {
-      writeLabel(tools, { slot, ifindex: 0, canaryCgroup, canarySubjects: call.subjects });
+      writeLabel(tools, { ...noCanary, slot, canaryCgroup, canarySubjects: call.subjects });
       await proveCall(tools, path, call);
     }
   } finally {
-    writeLabel(tools, { slot: 0, ifindex: 0, canaryCgroup: 0n, canarySubjects: 0n });
+    writeLabel(tools, noCanary);
     removeFolder(path);
   }
 }
@@ -121,13 +213,13 @@ function unproven(name: string, detail: string): RefusalError {
 
 const key = new Uint8Array(4);
 
-function writeLabel(tools: ProofTools, label: HuskTry): void {
+function writeLabel(tools: PacketTools, label: HuskTry): void {
   const value = new Uint8Array(HuskTry.size);
   encodeHuskTry(new DataView(value.buffer), 0, label);
   tools.addon.update(tools.tryLabel, key, value);
 }
 
-function readTried(tools: ProofTools): ReturnType<typeof decodeHuskTried> {
+function readTried(tools: PacketTools): ReturnType<typeof decodeHuskTried> {
   const value = tools.addon.lookup(tools.tried, key);
   if (value === null) throw new Error('the map `tried` has no entry');
   return decodeHuskTried(new DataView(value.buffer, value.byteOffset, value.byteLength), 0);
@@ -137,6 +229,7 @@ const verdicts: Readonly<Record<number, Judgement['verdict']>> = {
   [HuskVerdict.ALLOW]: 'allow',
   [HuskVerdict.DROP]: 'drop',
   [HuskVerdict.DENY]: 'deny',
+  [HuskVerdict.REJECT]: 'reject',
 };
 
 /** A missing generation is no judgement: it means that the slot was not filled. */
@@ -147,9 +240,11 @@ const reasons: Readonly<Record<number, Reason>> = {
   [HuskReason.UNPARSEABLE]: 'unparseable',
   [HuskReason.UNZONED]: 'unzoned',
   [HuskReason.NO_SUBJECT]: 'no-subject',
+  [HuskReason.LIMITED]: 'limited',
+  [HuskReason.DEFERRED]: 'deferred',
 };
 
-function judgementOf(tools: ProofTools, tried: ReturnType<typeof decodeHuskTried>): Judgement {
+function judgementOf(tools: PacketTools, tried: ReturnType<typeof decodeHuskTried>): Judgement {
   const verdict = verdicts[tried.verdict];
   const reason = reasons[tried.reason];
   if (verdict === undefined || reason === undefined) {
@@ -158,7 +253,7 @@ function judgementOf(tools: ProofTools, tried: ReturnType<typeof decodeHuskTried
   return { verdict, reason, rule: idOf(tools, tried.rule), monitored: idOf(tools, tried.monitored) };
 }
 
-function idOf(tools: ProofTools, index: number): string | null {
+function idOf(tools: PacketTools, index: number): string | null {
   return index === HUSK_RULE_NONE ? null : (tools.ruleId(index) ?? `index ${index}`);
 }
 

@@ -2,13 +2,12 @@
 
 import {
   decodeHuskCallList,
-  decodeHuskRuleList,
+  decodeHuskRule,
   decodeHuskZone,
   HUSK_CALL_RULES_MAX,
   HUSK_RULE_NONE,
-  HUSK_RULES_MAX,
   HuskCallList,
-  HuskRuleList,
+  HuskRule,
   HuskTable,
   HuskZone,
 } from '../../bpf/abi/layout.gen.ts';
@@ -32,9 +31,10 @@ export function indexesOf(kind: (typeof namingKinds)[number], values: Uint8Array
       });
     case HuskTable.INGRESS:
     case HuskTable.EGRESS:
-      return each(values, HuskRuleList.size, (at) => {
-        const list = decodeHuskRuleList(view, at);
-        return list.rules.slice(0, Math.min(list.count, HUSK_RULES_MAX)).map((rule) => rule.rule);
+      // A list of none has one row of zeros, which names no rule: its verdict is none.
+      return each(values, HuskRule.size, (at) => {
+        const rule = decodeHuskRule(view, at);
+        return rule.verdict === 0 ? [] : [rule.rule];
       });
   }
 }

@@ -1,7 +1,7 @@
 // Who this machine is: boot id, hardware id, names. What an image leaves out is said, not made up.
 
 import { readFileSync } from 'node:fs';
-import { arch, hostname, release } from 'node:os';
+import { arch, hostname, release, totalmem } from 'node:os';
 
 export interface Machine {
   /** New with each boot. */
@@ -9,6 +9,8 @@ export interface Machine {
   readonly hostname: string;
   readonly kernel: string;
   readonly architecture: string;
+  /** Bytes of memory that the kernel has. */
+  readonly memoryBytes: number;
 }
 
 export function readMachine(): Machine {
@@ -17,6 +19,7 @@ export function readMachine(): Machine {
     hostname: hostname(),
     kernel: release(),
     architecture: arch(),
+    memoryBytes: totalmem(),
   };
 }
 

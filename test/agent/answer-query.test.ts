@@ -20,6 +20,8 @@ function setUp(change: Partial<ViewSource> = {}) {
     interfaces: async () => [{ name: 'x' }, { name: 'y' }],
     rules: async () => [],
     sets: async () => [],
+    connections: async () => [],
+    drops: async () => [],
     events: async (count) => [{ count }],
     ...change,
   };

@@ -18,12 +18,15 @@ import { SystemClock } from '../../agent/os/clock.ts';
 import { DiskFiles } from '../../agent/os/files.ts';
 import { silentLog } from '../../agent/os/log.ts';
 import { systemRandom } from '../../agent/os/random.ts';
+import { usualNeverDrop } from '../../agent/policy/device-view.ts';
 import { keyId, trustKeys } from '../../agent/trust/keys.ts';
 import { BundleStore } from '../../agent/trust/store.ts';
 import { decodeHuskTry, encodeHuskTry } from '../../bpf/abi/layout.gen.ts';
 import { type Addon, addon } from '../../native/index.ts';
 import { FailingFiles } from '../lab/failing-files.ts';
 import { Lab, labMissing } from '../lab/lab.ts';
+import { plainAttach } from '../lab/plain-attach.ts';
+import { plainInterface, plainKernel, plainSizes } from '../lab/plain-kernel.ts';
 
 const objectFolder = resolve(import.meta.dirname, '../../build/bpf');
 
@@ -56,7 +59,7 @@ export class Signer {
   }
 }
 
-/** A policy that drops one source on the loopback interface and denies one peer to a daemon. */
+/** A policy that drops one source on an interface and denies one peer to a daemon. */
 export function policyDropping(source: string): unknown[] {
   return [
     {
@@ -65,7 +68,7 @@ export function policyDropping(source: string): unknown[] {
       metadata: { name: 'wan' },
       spec: {
         mode: 'enforce',
-        zones: { wan: { interfaces: ['lo'] } },
+        zones: { wan: { interfaces: ['wan0'] } },
         ingress: [{ zone: 'wan', default: 'allow', rules: [{ id: 'bad', from: source, action: 'drop' }] }],
         egress: [],
       },
@@ -172,6 +175,8 @@ export class ApplyBench {
   readonly steps: Step[] = [];
   readonly audits: { what: string; detail: Readonly<Record<string, unknown>> }[] = [];
   bootId = 'boot-1';
+  /** Kernel memory that the device gives to policies, when it goes live; bytes. */
+  ceiling = 2 ** 30;
   onStep: (step: Step) => void = () => {};
   #deception: 'prove' | null = null;
   readonly #lab: Lab;
@@ -215,20 +220,24 @@ export class ApplyBench {
       bpffs: this.#bpffs,
       files: objectFiles(),
       cgroup,
+      ...plainKernel,
       onRecycled: () => {},
     });
     this.#kernel = kernel;
     // The canary needs its hooks; packets are tried by twins, which need no interface.
-    kernel.attach({ interfaces: [], xdpMode: 'generic', egress: 'tcx' });
+    kernel.attach(plainAttach([]));
     this.#applier = new BundleApplier({
       we,
       trusted: () => trustKeys([this.fleet.signer.raw]),
       store: BundleStore.open(this.files, this.storeFolder).store,
       kernel,
       facts: () => ({
-        interfaces: [{ name: 'lo', index: 1 }],
+        neverDrop: usualNeverDrop,
+        interfaces: [plainInterface({ name: 'wan0', index: 1 })],
+        bootSeconds: () => null,
         cgroupId: (path) => (existsSync(join(cgroup, path)) ? addon.cgroupId(join(cgroup, path)) : null),
       }),
+      memory: { sizes: plainSizes, ceiling: this.ceiling },
       trial: { minimumSeconds: 2, maximumSeconds: 1800 },
       bootId: this.bootId,
       clock: new SystemClock(),

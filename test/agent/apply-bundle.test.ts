@@ -55,7 +55,7 @@ t.test('a second bundle shares the tables that are equal', options, async (t) =>
   const equal = (kind: number): boolean =>
     Buffer.from(before?.tableDigests[kind] ?? []).equals(Buffer.from(after?.tableDigests[kind] ?? []));
   t.equal(equal(HuskTable.CALLS), true, 'the calls are the same');
-  t.equal(equal(HuskTable.INGRESS), false, 'the packets are not');
+  t.equal(equal(HuskTable.INGRESS_CLASSES), false, 'the packets are not');
   // The table of calls is 9 KiB; held twice, the kernel would state it twice.
   t.ok(device.kernel.status().kernelBytes < 2 * loadedBytes);
 });

@@ -59,8 +59,8 @@ t.test('with every hook in place nothing is lowered', async (t) => {
 t.test('an interface of the zone without its hook lowers the rules of that zone and direction', async (t) => {
   const interfaces = [...whole.interfaces, 'wan1'];
   t.strictSame(lowered({ interfaces }), {
-    'p/a': 'xdp_ingress is not attached to wan1',
-    'p/wan:default-ingress': 'xdp_ingress is not attached to wan1',
+    'p/a': 'xdp_ingress or tc_ingress is not attached to wan1',
+    'p/wan:default-ingress': 'xdp_ingress or tc_ingress is not attached to wan1',
     'p/c': 'tc_egress is not attached to wan1',
   });
   t.strictSame(lowered({ hooks: whole.hooks.filter((hook) => !hook.startsWith('tc_egress wan0')) }), {
@@ -113,4 +113,35 @@ t.test('a denial of connect is degraded, a denial of bind is not', async (t) => 
     ['degraded', 'enforced', 'enforced', 'degraded'],
   );
   t.match(states[0]?.why, /raw.*UDP-Lite.*source routing/);
+});
+
+t.test('what comes in is judged by XDP or by tc, whatever else is said of the hook', async (t) => {
+  const hooks = whole.hooks.map((hook) =>
+    hook.startsWith('xdp_ingress wan0') ? 'tc_ingress wan0 tcx: no Ethernet header' : hook,
+  );
+  t.strictSame(lowered({ hooks }), {});
+});
+
+t.test('an interface that is judged elsewhere needs no hook of its own', async (t) => {
+  const interfaces = [...whole.interfaces, 'wan1'];
+  t.not(Object.keys(lowered({ interfaces })).length, 0);
+  t.strictSame(lowered({ interfaces, leftOut: ['wan1'] }), {});
+});
+
+t.test('a floor that cannot be kept lowers the rules of zones that ask for it', async (t) => {
+  t.strictSame(lowered({ uncoveredUnkept: 'cannot be kept' }), {}, 'none does');
+  const asking = documents.map((one) =>
+    one.kind === 'PacketPolicy'
+      ? {
+          ...one,
+          spec: {
+            ...one.spec,
+            zones: { ...one.spec.zones, lan: { interfaces: ['lan0'], uncovered: 'drop' as const } },
+          },
+        }
+      : one,
+  );
+  t.strictSame(lowered({ documents: asking, uncoveredUnkept: 'cannot be kept' }), {
+    'p/b': 'cannot be kept',
+  });
 });

@@ -4,11 +4,11 @@
 // the test changes.
 
 import t from 'tap';
-import type { ApplyState, BundleApplier } from '../../agent/apply-bundle.ts';
+import type { ApplyState } from '../../agent/apply-bundle.ts';
 import type { PolicyDocument } from '../../agent/contract/policy.ts';
 import { DeviceFollower, wantedInterfaces } from '../../agent/follow-device.ts';
-import type { Kernel } from '../../agent/kernel/kernel.ts';
 import { silentLog } from '../../agent/os/log.ts';
+import { type DeviceInterface, usualNeverDrop } from '../../agent/policy/device-view.ts';
 import { TestClock } from '../lab/test-clock.ts';
 
 const hardening: PolicyDocument = {
@@ -18,40 +18,85 @@ const hardening: PolicyDocument = {
   spec: { mode: 'enforce', subject: { cgroup: 'svc' }, rules: [] },
 };
 
+const packets: PolicyDocument = {
+  apiVersion: 'husk/v1',
+  kind: 'PacketPolicy',
+  metadata: { name: 'p' },
+  spec: {
+    mode: 'enforce',
+    zones: { wan: { interfaces: ['wan*', 'ppp*'], uncovered: 'drop' } },
+    ingress: [],
+    egress: [],
+  },
+};
+
+const ethernet = (name: string, index: number, addresses: readonly string[] = []): DeviceInterface => ({
+  name,
+  index,
+  link: 'ethernet',
+  addresses,
+});
+
 function setUp() {
   const world = {
-    interfaces: [{ name: 'wan0', index: 3 }],
+    interfaces: [ethernet('wan0', 3)],
     cgroup: null as bigint | null,
     result: null as string | null,
     failure: null as string | null,
+    isKnown: true,
+    isLaid: false,
   };
   const calls: string[] = [];
-  const kernel = {
-    attach: ({ interfaces }: { interfaces: readonly { name: string; index: number }[] }) => {
-      if (world.failure !== null) throw new Error(world.failure);
-      calls.push(`attach ${interfaces.map((one) => `${one.name}#${one.index}`).join(' ')}`);
-      return interfaces.map((one) => ({ description: `xdp ${one.name}`, action: 'made' }));
-    },
-  } as unknown as Kernel;
-  const applier = {
-    enforceAgain: async () => null,
-    state: () =>
-      ({
-        documents: [hardening],
-        assignment: world.result === null ? null : { serial: 1, digest: '', result: world.result },
-      }) as unknown as ApplyState,
-    follow: async () => {
-      calls.push('follow');
-      return 1;
-    },
-  } as unknown as BundleApplier;
   let changes = 0;
   const follower = new DeviceFollower({
-    kernel,
-    applier,
-    interfaces: () => world.interfaces,
+    kernel: {
+      attach: ({ interfaces, others }) => {
+        if (world.failure !== null) throw new Error(world.failure);
+        const names = interfaces.map((one) => `${one.name}#${one.index}`).join(' ');
+        calls.push(`attach ${names}${others === null ? ', others stay' : ''}`);
+        return interfaces.flatMap(({ name, index }) =>
+          (['ingress', 'egress'] as const).map((direction) => ({
+            description: `${direction} ${name}`,
+            action: 'made' as const,
+            at: { index, direction },
+          })),
+        );
+      },
+      followAddresses: async (keys) => {
+        calls.push(`addresses ${keys.length}`);
+        return keys.length;
+      },
+    },
+    applier: {
+      enforceAgain: async () => null,
+      state: () =>
+        ({
+          documents: world.isKnown ? [hardening, packets] : [],
+          image: world.isKnown ? {} : null,
+          assignment: world.result === null ? null : { serial: 1, digest: '', result: world.result },
+        }) as unknown as ApplyState,
+      follow: async () => {
+        calls.push('follow');
+        return 1;
+      },
+    },
+    floor: {
+      get isLaid() {
+        return world.isLaid;
+      },
+      follow: async ({ globs, covered }) => {
+        world.isLaid = globs.length > 0;
+        calls.push(`floor ${globs.join(' ')} but ${covered.map((one) => one.name).join(' ')}`.trim());
+        return { by: 'netfilter', why: '', stopped: null };
+      },
+    },
+    device: () => ({
+      all: world.interfaces,
+      view: { interfaces: world.interfaces, neverDrop: usualNeverDrop },
+    }),
     cgroupId: () => world.cgroup,
-    attach: { xdpMode: 'native', egress: 'tcx' },
+    xdpMode: 'native',
+    tc: 'tcx',
     onChange: () => {
       changes += 1;
     },
@@ -64,22 +109,62 @@ function setUp() {
 t.test('once at first, and then only when something has changed', async (t) => {
   const { calls, follower, changes } = setUp();
   for (let n = 0; n < 5; n += 1) await follower.look();
-  t.strictSame(calls, ['attach wan0#3', 'follow']);
+  t.strictSame(calls, [
+    'addresses 0',
+    'floor wan* ppp* but',
+    'attach wan0#3',
+    'follow',
+    'floor wan* ppp* but wan0',
+  ]);
   t.equal(changes(), 1);
+});
+
+t.test('a floor of the life before is left as it is until it is known who is covered', async (t) => {
+  const { world, calls, follower } = setUp();
+  world.isLaid = true;
+  await follower.look();
+  t.strictSame(calls, ['addresses 0', 'attach wan0#3', 'follow', 'floor wan* ppp* but wan0']);
+});
+
+t.test('before a policy is known nothing is taken away', async (t) => {
+  const { world, calls, follower } = setUp();
+  world.isKnown = false;
+  await follower.look();
+  t.strictSame(calls, ['addresses 0', 'attach , others stay', 'follow']);
+  world.isKnown = true;
+  calls.length = 0;
+  await follower.look();
+  t.ok(calls.includes('attach wan0#3'));
 });
 
 t.test('an interface that comes, goes, or comes again under its name is followed', async (t) => {
   const { world, calls, follower } = setUp();
   await follower.look();
   calls.length = 0;
-  world.interfaces = [
-    { name: 'wan0', index: 3 },
-    { name: 'ppp0', index: 4 },
-  ];
+  world.interfaces = [ethernet('wan0', 3), ethernet('ppp0', 4)];
   await follower.look();
-  world.interfaces = [{ name: 'wan0', index: 9 }];
+  world.interfaces = [ethernet('wan0', 9)];
   await follower.look();
-  t.strictSame(calls, ['attach wan0#3 ppp0#4', 'follow', 'attach wan0#9', 'follow']);
+  t.strictSame(calls, [
+    'attach wan0#3 ppp0#4',
+    'follow',
+    'floor wan* ppp* but wan0 ppp0',
+    // The old one is not covered any more before the new one is.
+    'floor wan* ppp* but',
+    'attach wan0#9',
+    'follow',
+    'floor wan* ppp* but wan0',
+  ]);
+});
+
+t.test('addresses are followed by themselves, and with the zones', async (t) => {
+  const { world, calls, follower } = setUp();
+  await follower.look();
+  calls.length = 0;
+  world.interfaces = [ethernet('wan0', 3, ['192.0.2.1/24'])];
+  await follower.look();
+  await follower.look();
+  t.strictSame(calls, ['addresses 2', 'follow'], 'the address and the broadcast address');
 });
 
 t.test('a cgroup that appears is followed', async (t) => {
@@ -96,12 +181,27 @@ t.test('what changes in a trial is followed after it', async (t) => {
   await follower.look();
   calls.length = 0;
   world.result = 'trial';
-  world.interfaces = [{ name: 'wan0', index: 5 }];
+  world.interfaces = [ethernet('wan0', 5)];
   await follower.look();
-  t.strictSame(calls, ['attach wan0#5'], 'hooks belong to no slot');
+  t.strictSame(calls, ['attach wan0#5, others stay'], 'hooks belong to no slot');
   world.result = 'confirmed';
   await follower.look();
-  t.strictSame(calls, ['attach wan0#5', 'follow']);
+  t.strictSame(calls, [
+    'attach wan0#5, others stay',
+    'floor wan* ppp* but',
+    'attach wan0#5',
+    'follow',
+    'floor wan* ppp* but wan0',
+  ]);
+});
+
+t.test('hooks stand before documents come into force, and are looked at again after', async (t) => {
+  const { calls, follower } = setUp();
+  await follower.look();
+  calls.length = 0;
+  follower.prepare([packets]);
+  await follower.look();
+  t.strictSame(calls, ['attach wan0#3, others stay', 'attach wan0#3']);
 });
 
 t.test('a driver that refuses is tried again', async (t) => {
@@ -109,31 +209,33 @@ t.test('a driver that refuses is tried again', async (t) => {
   world.failure = 'attach xdp wan0: EOPNOTSUPP';
   await follower.look();
   await follower.look();
-  t.strictSame(calls, []);
+  t.strictSame(calls, ['addresses 0', 'floor wan* ppp* but'], 'and nothing passes meanwhile');
   world.failure = null;
+  calls.length = 0;
   await follower.look();
-  t.strictSame(calls, ['attach wan0#3', 'follow']);
+  t.strictSame(calls, ['attach wan0#3', 'follow', 'floor wan* ppp* but wan0']);
+});
+
+t.test('word of a change cuts the wait short', async (t) => {
+  const { world, calls, follower } = setUp();
+  const stop = new AbortController();
+  const running = follower.run(stop.signal);
+  await new Promise((done) => setImmediate(done));
+  calls.length = 0;
+  world.interfaces = [ethernet('wan0', 9)];
+  await new Promise((done) => setImmediate(done));
+  t.strictSame(calls, [], 'the clock stands');
+  follower.wake();
+  for (let n = 0; n < 5; n++) await new Promise((done) => setImmediate(done));
+  t.ok(calls.includes('attach wan0#9'));
+  stop.abort();
+  await running;
 });
 
 t.test('interfaces are wanted by name or glob', async (t) => {
-  const all = ['eth0', 'eth1', 'wwan0', 'br-lan'].map((name, n) => ({ name, index: n + 1, hardwareType: 1 }));
+  const all = ['eth0', 'eth1', 'wwan0', 'br-lan'].map((name) => ({ name }));
   const names = (patterns: readonly string[]) => wantedInterfaces(all, patterns).map((one) => one.name);
   t.strictSame(names(['eth0', 'wwan*']), ['eth0', 'wwan0']);
   t.strictSame(names(['eth?']), ['eth0', 'eth1']);
   t.strictSame(names([]), []);
-  t.strictSame(
-    wantedInterfaces([{ name: 'gone', index: 0, hardwareType: 1 }], ['*']),
-    [],
-    'one that went while we looked is not',
-  );
-  // ARPHRD_LOOPBACK and _ETHER have an Ethernet header; _PPP, _NONE (tun, WireGuard) and _RAWIP (wwan) have none.
-  const kinds = [772, 1, 512, 0xfffe, 519].map((hardwareType, n) => ({
-    name: `if${n}`,
-    index: n + 1,
-    hardwareType,
-  }));
-  t.strictSame(
-    wantedInterfaces(kinds, ['*']).map((one) => one.hardwareType),
-    [772, 1],
-  );
 });

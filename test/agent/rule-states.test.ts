@@ -18,7 +18,7 @@ t.test('enforced needs a try, monitor is never more than that', async (t) => {
   ];
   t.match(ruleStates(rules, ['b', 'd']), [
     { id: 'a', state: 'enforced' },
-    { id: 'b', state: 'degraded', why: /nothing could be made/ },
+    { id: 'b', state: 'degraded', why: /nothing was made/ },
     { id: 'c', state: 'monitor' },
     { id: 'd', state: 'monitor' },
   ]);
@@ -29,6 +29,14 @@ t.test('a rule of several entries is one rule', async (t) => {
 });
 
 t.test('a proof says how much it tried', async (t) => {
-  t.equal(describeProof({ packets: 10, calls: 4, untried: [] }), '10 packets by twin run, 4 calls by canary');
-  t.match(describeProof({ packets: 1, calls: 0, untried: ['a'] }), /1 rules not tried$/);
+  const packetRules = { rules: 9, of: 9 };
+  t.equal(
+    describeProof({ packets: 10, calls: 4, untried: [], packetRules }),
+    '10 packets by twin run, 4 calls by canary',
+  );
+  t.match(describeProof({ packets: 1, calls: 0, untried: ['a'], packetRules }), /1 rules not tried$/);
+  t.equal(
+    describeProof({ packets: 902, calls: 0, untried: ['a', 'b'], packetRules: { rules: 900, of: 70_001 } }),
+    '902 packets by twin run, 0 calls by canary, 2 rules not tried, only 900 of 70001 packet rules and defaults looked at',
+  );
 });

@@ -82,15 +82,15 @@ t.test('an object of changed headers is refused, and told apart', { skip }, (t) 
       'two fields changed about',
       replaceIn(
         'tables.h',
-        'husk_u16 sport_first;\n    husk_u16 sport_last;',
-        'husk_u16 sport_last;\n    husk_u16 sport_first;',
+        'husk_u32 interface_care;\n    husk_u32 interface_value;',
+        'husk_u32 interface_value;\n    husk_u32 interface_care;',
       ),
-      /husk_rule has .*sport_last at 88/,
+      /husk_extra has .*interface_value at 100/,
     ],
     [
       'an array longer',
-      replaceIn('limits.h', 'HUSK_RULES_MAX 128', 'HUSK_RULES_MAX 256'),
-      /husk_rule_list has .*26632 bytes/,
+      replaceIn('limits.h', 'HUSK_CALL_RULES_MAX 128', 'HUSK_CALL_RULES_MAX 256'),
+      /husk_call_list has .*18440 bytes/,
     ],
     [
       'a field of another name',

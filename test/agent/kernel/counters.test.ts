@@ -68,7 +68,7 @@ t.test('a rule has the same index for ever, and the next agent knows it', { skip
   const cpus = BigInt(addon.possibleCpus());
   const second = await open();
   t.equal(second.idOf(index), 'wan/ssh');
-  t.same((await second.read())[0], { id: 'wan/ssh', index, hits: cpus, bytes: 10n * cpus });
+  t.same((await second.read())[0], { id: 'wan/ssh', index, hits: cpus, bytes: 10n * cpus, limited: 0n });
   t.equal(second.idOf(77), null);
 });
 
@@ -91,7 +91,7 @@ t.test(
     t.match(recycled, [{ id: 'wan/5', index: free, hits: BigInt(addon.possibleCpus()) }]);
     t.equal((await rules.read()).find((one) => one.id === 'lan/new')?.hits, 0n);
     inUse.add(free);
-    t.throws(() => rules.indexOf('lan/one-too-many', inUse), /rule counters are in use/);
+    t.throws(() => rules.indexOf('lan/one-too-many', inUse), /rule counters of this device are in use/);
     t.equal((await open()).idOf(free), 'lan/new');
   },
 );

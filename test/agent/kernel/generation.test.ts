@@ -5,17 +5,32 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { Kernel } from '../../../agent/kernel/kernel.ts';
+import { otherSlot, type Slot } from '../../../agent/kernel/live-word.ts';
 import { openPinnedSet } from '../../../agent/kernel/objects.ts';
-import { followingKinds, slotMaps } from '../../../agent/kernel/tables.ts';
+import {
+  countingKinds,
+  entryOf,
+  followingKinds,
+  outerFor,
+  outersOf,
+  tableKinds,
+} from '../../../agent/kernel/tables.ts';
 import { compile } from '../../../agent/policy/compile.ts';
 import { parseDocuments } from '../../../agent/policy/parse.ts';
+import type { DeviceFacts, TableImage } from '../../../agent/policy/table-image.ts';
 import { HuskTable } from '../../../bpf/abi/layout.gen.ts';
 import { type Addon, addon } from '../../../native/index.ts';
 import { Lab } from '../../lab/lab.ts';
+import { plainFacts, plainKernel } from '../../lab/plain-kernel.ts';
 import { benchMissing, objectFiles } from '../apply-bench.ts';
 
 const skip = benchMissing();
-const kinds = Array.from({ length: HuskTable.COUNT }, (_, kind) => kind);
+/** The kernel cuts names at 15 characters. */
+const nameOf = (map: string): string =>
+  map
+    .slice(0, 15)
+    .replace(/^husk_/, '')
+    .replace(/_slots?$/, '');
 
 /** The real addon, watched. */
 class Watched {
@@ -23,25 +38,26 @@ class Watched {
   readonly said: string[] = [];
   /** Name of the table whose next read back has one bit turned. */
   lieAbout: string | null = null;
+  /** What the kernel does not take, as in `zones 1`. */
+  refuse: string | null = null;
   readonly addon: Addon;
 
   constructor() {
-    // The kernel cuts names at 15 characters.
-    const kindOf = (name: string): string => name.replace(/^husk_/, '').replace(/_slots?$/, '');
     const watched: Partial<Addon> = {
       remove: (map, key) => {
-        this.said.push(`remove ${kindOf(addon.mapInfo(map).name)} ${key[0]}`);
+        this.said.push(`remove ${nameOf(addon.mapInfo(map).name)} ${key[0]}`);
         return addon.remove(map, key);
       },
       setInner: async (outer, index, inner) => {
-        const what = `${kindOf(addon.mapInfo(outer).name)} ${index}`;
+        const what = `${nameOf(addon.mapInfo(outer).name)} ${index}`;
         this.said.push(`place ${what}`);
+        if (this.refuse === what) throw new Error(`${what} is not taken`);
         await addon.setInner(outer, index, inner);
         this.said.push(`placed ${what}`);
       },
       readAll: async (map) => {
         const read = await addon.readAll(map);
-        if (this.lieAbout !== kindOf(addon.mapInfo(map).name)) return read;
+        if (this.lieAbout !== nameOf(addon.mapInfo(map).name)) return read;
         this.lieAbout = null;
         const values = Uint8Array.from(read.values);
         values[0] = (values[0] ?? 0) ^ 1;
@@ -57,8 +73,9 @@ interface Bench {
   readonly kernel: Kernel;
   readonly watched: Watched;
   load(serial: number, source: string, isAllowed?: boolean): ReturnType<Kernel['loadStandby']>;
-  /** Id of the map of each kind in a slot; 0: none. */
-  ids(slot: number): number[];
+  /** Id of the map of each kind that a slot has. */
+  ids(slot: Slot): ReadonlyMap<number, number>;
+  image(source: string): TableImage;
 }
 
 async function bench(t: Test): Promise<Bench> {
@@ -71,33 +88,42 @@ async function bench(t: Test): Promise<Bench> {
     bpffs,
     files: objectFiles(),
     cgroup: null,
+    ...plainKernel,
     onRecycled: () => {},
   });
   t.teardown(() => kernel.unload([]));
-  const facts = {
-    interfaces: [{ name: 'lo', index: 1 }],
+  const facts: DeviceFacts = {
+    ...plainFacts([{ name: 'wan0', index: 1 }], (id) => kernel.ruleIndex(id)),
     cgroupId: () => 77n,
-    ruleIndex: (id: string) => kernel.ruleIndex(id),
   };
-  const load = (serial: number, source: string, isAllowed = false) => {
+  const image = (source: string, isAllowed = false) => {
     const { documents, faults } = parseDocuments(policy(source, isAllowed));
     if (faults.length > 0) throw new Error(JSON.stringify(faults));
-    return kernel.loadStandby({ serial, bundleDigest: '1'.repeat(64), image: compile(documents, facts) });
+    return compile(documents, facts);
   };
-  const ids = (slot: number): number[] => {
+  const load = (serial: number, source: string, isAllowed = false) =>
+    kernel.loadStandby({ serial, bundleDigest: '1'.repeat(64), image: image(source, isAllowed) });
+  const ids = (slot: Slot): ReadonlyMap<number, number> => {
     const { maps, programs } = openPinnedSet(addon, bpffs);
     try {
-      return kinds.map((kind) => {
-        const outer = maps.get(slotMaps[kind] ?? '');
-        if (outer === undefined) throw new Error(`no map for kind ${kind}`);
-        return addon.innerId(outer, slot);
+      const found = tableKinds.map((kind): readonly [number, number] => {
+        const inner = outersOf(kind).map((outer) => {
+          const map = maps.get(outer.map);
+          if (map === undefined) throw new Error(`no map ${outer.map}`);
+          return addon.innerId(map, entryOf(outer, slot));
+        });
+        return [kind, inner.find((id) => id !== 0) ?? 0];
       });
+      return new Map(found.filter(([, id]) => id !== 0));
     } finally {
       for (const handle of [...maps.values(), ...programs.values()]) handle.close();
     }
   };
-  return { kernel, watched, load, ids };
+  return { kernel, watched, load, ids, image };
 }
+
+/** More than are folded into the rules' own tables, so that the set has one of its own. */
+const many = Array.from({ length: 300 }, (_, index) => `10.${index >> 7}.${(index & 127) * 2}.1`);
 
 /** Has something in every kind of table that is read back but those of IPv6. */
 function policy(source: string, isAllowed: boolean): unknown[] {
@@ -109,10 +135,17 @@ function policy(source: string, isAllowed: boolean): unknown[] {
       kind: 'PacketPolicy',
       spec: {
         mode: 'enforce',
-        zones: { wan: { interfaces: ['lo'] } },
-        sets: { bad: [source, '203.0.113.9'] },
+        zones: { wan: { interfaces: ['wan0'] } },
+        sets: { bad: [source, ...many] },
         ingress: [
-          { zone: 'wan', default: 'allow', rules: [{ id: 'in', from: { set: 'bad' }, action: packets }] },
+          {
+            zone: 'wan',
+            default: 'allow',
+            rules: [
+              { id: 'in', from: { set: 'bad' }, dscp: isAllowed ? 11 : 10, action: packets },
+              { id: 'port', protocol: 'tcp', ports: { to: isAllowed ? 1 : 2 }, action: packets },
+            ],
+          },
         ],
         egress: [
           { zone: 'wan', default: 'allow', rules: [{ id: 'out', to: { set: 'bad' }, action: packets }] },
@@ -154,11 +187,11 @@ t.test(
   'a slot is emptied, a grace period passes, tables come, the record comes last',
   { skip },
   async (t) => {
-    const { kernel, watched, load } = await bench(t);
+    const { kernel, watched, load, image } = await bench(t);
     kernel.settle(await load(1, '198.51.100.1'));
     kernel.settle(await load(2, '198.51.100.2'));
     const live = kernel.status().live.slot;
-    const standby = 1 - live;
+    const standby = otherSlot(live);
     watched.said.length = 0;
     await load(3, '198.51.100.3');
     const { said } = watched;
@@ -170,11 +203,13 @@ t.test(
     ]);
     t.strictSame(said.slice(-2), [`place generation ${standby}`, `placed generation ${standby}`]);
     const between = said.slice(3, -2);
-    const tables = kinds.filter((kind) => kind !== HuskTable.GENERATION).map((kind) => slotMaps[kind]);
-    const names = tables.map((name) => name?.replace('_slots', ''));
+    const places = image('198.51.100.3').tables.map((table) => {
+      const outer = outerFor(table.kind, table.valueSize);
+      return `${nameOf(outer.map)} ${entryOf(outer, standby)}`;
+    });
     t.strictSame(
       between.toSorted(),
-      names.flatMap((name) => [`place ${name} ${standby}`, `placed ${name} ${standby}`]).toSorted(),
+      places.flatMap((place) => [`place ${place}`, `placed ${place}`]).toSorted(),
       'each table is in its place before the record is put there',
     );
   },
@@ -187,12 +222,12 @@ t.test('one bit read back otherwise refuses the generation', { skip }, async (t)
   const { inForce, live } = kernel.status();
   const held = openMaps();
   const idsLive = ids(live.slot);
-  for (const table of ['zones', 'ingress', 'egress', 'set4', 'subjects', 'calls']) {
+  for (const table of ['zones', 'rules', 'extra', 'classes', 'big4', 'subjects', 'calls']) {
     watched.lieAbout = table;
     await t.rejects(load(2, '198.51.100.2'), { code: 'kernel.readback' }, table);
     t.equal(watched.lieAbout, null, 'the lie was told');
     t.equal(kernel.status().other, null, 'the slot is empty');
-    t.equal(ids(1 - live.slot)[HuskTable.GENERATION], 0);
+    t.equal(ids(otherSlot(live.slot)).has(HuskTable.GENERATION), false);
     t.equal(openMaps(), held, 'no map is held that nobody needs');
   }
   t.strictSame(kernel.status().inForce, inForce);
@@ -217,15 +252,17 @@ t.test('nothing is loaded while a trial runs: both slots are needed', { skip }, 
 t.test('tables in force refuse to be written; those that follow the device do not', { skip }, async (t) => {
   const { kernel, load, ids } = await bench(t);
   kernel.settle(await load(1, '198.51.100.1'));
-  const maps = ids(kernel.status().live.slot).map((id) => addon.openMapById(id));
+  const maps = [...ids(kernel.status().live.slot)].map(
+    ([kind, id]) => [kind, addon.openMapById(id)] as const,
+  );
   t.teardown(() => {
-    for (const map of maps) map.close();
+    for (const [, map] of maps) map.close();
   });
-  for (const [kind, map] of maps.entries()) {
-    const { keySize, valueSize, frozen } = addon.mapInfo(map);
+  t.ok(maps.length >= 14, `${maps.length} tables`);
+  for (const [kind, map] of maps) {
+    const { name, keySize, valueSize, frozen } = addon.mapInfo(map);
     const write = () => addon.update(map, new Uint8Array(keySize), new Uint8Array(valueSize));
     const follows = followingKinds.includes(kind);
-    const name = slotMaps[kind] ?? '';
     t.equal(frozen, !follows, name);
     if (follows) t.doesNotThrow(write, name);
     else t.throws(write, { code: 'EPERM' }, name);
@@ -235,22 +272,40 @@ t.test('tables in force refuse to be written; those that follow the device do no
 t.test('a table equal to the other slot’s is that very map', { skip }, async (t) => {
   const { kernel, load, ids } = await bench(t);
   kernel.settle(await load(1, '198.51.100.1'));
-  const never: readonly number[] = [HuskTable.GENERATION, ...followingKinds];
+  const never: readonly number[] = [HuskTable.GENERATION, ...followingKinds, ...countingKinds];
 
+  const alike = () => {
+    const [one, other] = [ids(0), ids(1)];
+    return [...one].filter(([kind, id]) => other.get(kind) === id).map(([kind]) => kind);
+  };
   const twice = await load(2, '198.51.100.1');
-  const same = kinds.filter((kind) => ids(0)[kind] === ids(1)[kind]);
+  const same = alike();
   t.strictSame(
     same,
-    kinds.filter((kind) => !never.includes(kind)),
-    'but what follows the device',
+    [...ids(0).keys()].filter((kind) => !never.includes(kind)),
+    'but what follows the device, and what counts',
   );
   t.strictSame(twice.shared, same);
 
   await load(3, '198.51.100.3');
-  const alike = kinds.filter((kind) => ids(0)[kind] === ids(1)[kind]);
   t.strictSame(
-    alike,
-    same.filter((kind) => kind !== HuskTable.SET4),
+    alike(),
+    same.filter((kind) => kind !== HuskTable.BIG4),
     'one that differs is a map of its own',
   );
 });
+
+t.test(
+  'a table that the kernel does not take is a refusal, whatever is still being made',
+  { skip },
+  async (t) => {
+    const { kernel, watched, load } = await bench(t);
+    kernel.settle(await load(1, '198.51.100.1'));
+    const standby = 1 - kernel.status().live.slot;
+    watched.refuse = `zones ${standby}`;
+    await t.rejects(load(2, '198.51.100.2'), { code: 'kernel.load', detail: /zones \d is not taken/ });
+    watched.refuse = null;
+    t.equal(kernel.status().inForce?.serial, 1);
+    t.equal((await load(3, '198.51.100.3')).serial, 3, 'the next one is loaded');
+  },
+);

@@ -1,13 +1,18 @@
 // The part of kernel.test.ts that needs interfaces: run by it under `unshare --net`, with a bpffs for each test.
 
 import { execFileSync } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Kernel } from '../../../agent/kernel/kernel.ts';
-import type { ObjectFiles } from '../../../agent/kernel/objects.ts';
+import { type ObjectFiles, setDirectory } from '../../../agent/kernel/objects.ts';
 import { compile } from '../../../agent/policy/compile.ts';
+import { usualNeverDrop } from '../../../agent/policy/device-view.ts';
+import { usualSizes } from '../../../agent/policy/kernel-memory.ts';
 import { parseDocuments } from '../../../agent/policy/parse.ts';
+import type { DeviceFacts } from '../../../agent/policy/table-image.ts';
 import { addon } from '../../../native/index.ts';
+import { plainAttach } from '../../lab/plain-attach.ts';
 import { waitFor } from '../../lab/wait-for.ts';
 import { objectFiles } from '../apply-bench.ts';
 
@@ -33,7 +38,15 @@ function makePair(name: string): Guarded {
 }
 
 function open(bpffs: string, files: ObjectFiles = objectFiles()): Promise<Kernel> {
-  return Kernel.open({ addon, bpffs, files, cgroup: null, onRecycled: () => {} });
+  return Kernel.open({
+    addon,
+    bpffs,
+    files,
+    cgroup: null,
+    sizes: { ...usualSizes, cpus: addon.possibleCpus() },
+    random: (bytes) => new Uint8Array(bytes).fill(7),
+    onRecycled: () => {},
+  });
 }
 
 /** Puts a policy in force that drops all that arrives on the interface. */
@@ -51,7 +64,13 @@ async function dropAll(kernel: Kernel, at: Guarded, serial: number): Promise<voi
       },
     },
   ]);
-  const facts = { interfaces: [at], cgroupId: () => null, ruleIndex: (id: string) => kernel.ruleIndex(id) };
+  const facts: DeviceFacts = {
+    neverDrop: usualNeverDrop,
+    interfaces: [{ ...at, link: 'ethernet', addresses: [] }],
+    bootSeconds: () => null,
+    cgroupId: () => null,
+    ruleIndex: (id) => kernel.ruleIndex(id),
+  };
   const image = compile(documents, facts);
   kernel.settle(await kernel.loadStandby({ serial, bundleDigest: '1'.repeat(64), image }));
 }
@@ -67,7 +86,7 @@ function newBpffs(t: Test): string {
   return bpffs;
 }
 
-const wanted = (at: Guarded) => ({ interfaces: [at], xdpMode: 'native', egress: 'tcx' }) as const;
+const wanted = (at: Guarded) => plainAttach([at]);
 
 t.test('attached once, kept by the next agent, made anew on an interface that came back', async (t) => {
   const bpffs = newBpffs(t);
@@ -75,8 +94,12 @@ t.test('attached once, kept by the next agent, made anew on an interface that ca
   const first = await open(bpffs);
   await dropAll(first, before, 1);
   t.same(first.attach(wanted(before)), [
-    { description: 'xdp_ingress hk0 native', action: 'made' },
-    { description: 'tc_egress hk0 tcx', action: 'made' },
+    {
+      description: 'xdp_ingress hk0 native',
+      action: 'made',
+      at: { index: before.index, direction: 'ingress' },
+    },
+    { description: 'tc_egress hk0 tcx', action: 'made', at: { index: before.index, direction: 'egress' } },
   ]);
   const program = xdpOn(before);
   t.not(program, 0);
@@ -146,7 +169,7 @@ t.test('clsact where there is no TCX: made once, kept, taken out', async (t) => 
   const at = makePair('hk2');
   const kernel = await open(bpffs);
   await dropAll(kernel, at, 1);
-  const without = { ...wanted(at), egress: 'clsact' } as const;
+  const without = { ...wanted(at), tc: 'clsact' } as const;
   const filters = (): string =>
     execFileSync('tc', ['filter', 'show', 'dev', at.name, 'egress'], { encoding: 'utf8' });
   t.same(
@@ -161,4 +184,58 @@ t.test('clsact where there is no TCX: made once, kept, taken out', async (t) => 
   kernel.unload([at]);
   t.equal(filters(), '');
   ip('link', 'del', 'hk2');
+});
+
+t.test('from XDP to tc and back: the new hook before the old one goes', async (t) => {
+  const bpffs = newBpffs(t);
+  const at = makePair('hk3');
+  const kernel = await open(bpffs);
+  await dropAll(kernel, at, 1);
+  const by = (way: 'native' | 'generic' | 'tc') => kernel.attach(plainAttach([at], { way }));
+  by('native');
+  const links = () => readdirSync(join(setDirectory(bpffs), 'links')).toSorted();
+  t.same(links(), [`tc_egress-${at.index}-hk3`, `xdp_ingress-native-${at.index}-hk3`]);
+  t.match(by('tc'), [{ description: 'tc_ingress hk3 tcx', action: 'made' }, { action: 'kept' }]);
+  t.same(links(), [`tc_egress-${at.index}-hk3`, `tc_ingress-${at.index}-hk3`]);
+  t.equal(xdpOn(at), 0, 'gone at once');
+  t.match(by('native'), [{ description: 'xdp_ingress hk3 native', action: 'made' }, { action: 'kept' }]);
+  t.same(links(), [`tc_egress-${at.index}-hk3`, `xdp_ingress-native-${at.index}-hk3`]);
+
+  // Another XDP mode finds the card taken by ours: tc meanwhile, and it is to be tried again.
+  const tries = [
+    { way: 'generic', why: '' },
+    { way: 'tc', why: '' },
+  ] as const;
+  const wantedNow = { interfaces: [{ ...at, ingress: tries }], others: [], tc: 'tcx' } as const;
+  t.match(kernel.attach(wantedNow), [
+    { description: /^tc_ingress hk3 tcx: generic XDP failed/, isInterim: true },
+  ]);
+  const [hook] = kernel.attach(wantedNow);
+  t.match(hook, { description: 'xdp_ingress hk3 generic', action: 'made' });
+  t.equal(hook?.isInterim, undefined);
+  kernel.unload([at]);
+  ip('link', 'del', 'hk3');
+});
+
+t.test('one that fails leaves what is there; others stay or go as asked', async (t) => {
+  const bpffs = newBpffs(t);
+  const [one, other] = [makePair('hk4'), makePair('hk5')];
+  const kernel = await open(bpffs);
+  await dropAll(kernel, one, 1);
+  kernel.attach(plainAttach([one, other]));
+  const gone = { name: 'gone', index: 4711 };
+  t.match(kernel.attach({ ...plainAttach([gone]), others: null }), [
+    { description: 'ingress gone', action: 'failed', why: /native XDP failed/ },
+    { description: 'tc_egress gone tcx', action: 'failed' },
+    { description: 'xdp_ingress hk4 native', action: 'kept' },
+    { description: 'tc_egress hk4 tcx', action: 'kept' },
+    { description: 'xdp_ingress hk5 native', action: 'kept' },
+    { description: 'tc_egress hk5 tcx', action: 'kept' },
+  ]);
+  t.not(xdpOn(one), 0);
+  kernel.attach(plainAttach([other]));
+  await waitFor(() => xdpOn(one) === 0, { what: 'the hook to go', withinMs: 1000, everyMs: 20 });
+  t.not(xdpOn(other), 0);
+  kernel.unload([one, other]);
+  for (const name of ['hk4', 'hk5']) ip('link', 'del', name);
 });

@@ -7,24 +7,32 @@ import { join } from 'node:path';
 import t from 'tap';
 import { Kernel } from '../../../agent/kernel/kernel.ts';
 import { setDirectory } from '../../../agent/kernel/objects.ts';
+import { usualSizes } from '../../../agent/policy/kernel-memory.ts';
 import { addon } from '../../../native/index.ts';
 import { Lab } from '../../lab/lab.ts';
 import { benchMissing, objectFiles } from '../apply-bench.ts';
 
 const skip = benchMissing();
+const sizes = { ...usualSizes, cpus: addon.possibleCpus() };
+const random = (bytes: number) => new Uint8Array(bytes).fill(7);
 
 t.test('on interfaces', { skip, timeout: 120_000 }, async (t) => {
   const lab = await Lab.open();
   t.teardown(() => lab.close());
   const program = join(import.meta.dirname, 'kernel-in-namespace.ts');
-  await t.spawn('unshare', ['--net', process.execPath, program, lab.bpffs(), lab.bpffs(), lab.bpffs()]);
+  await t.spawn('unshare', [
+    '--net',
+    process.execPath,
+    program,
+    ...Array.from({ length: 5 }, () => lab.bpffs()),
+  ]);
 });
 
 t.test('a set half made is made again', { skip }, async (t) => {
   const lab = await Lab.open();
   t.teardown(() => lab.close());
   const bpffs = lab.bpffs();
-  const options = { addon, bpffs, files: objectFiles(), cgroup: null, onRecycled: () => {} };
+  const options = { addon, bpffs, files: objectFiles(), cgroup: null, sizes, random, onRecycled: () => {} };
   (await Kernel.open(options)).close();
   // As if its maker had been ended before the last step.
   rmSync(join(setDirectory(bpffs), 'about'));
@@ -38,7 +46,7 @@ t.test('an object of another layout is refused and leaves nothing pinned', { ski
   t.teardown(() => lab.close());
   const bpffs = lab.bpffs();
   const files = { ...objectFiles(), cgroup_socket: new Uint8Array([1, 2, 3]) };
-  await t.rejects(Kernel.open({ addon, bpffs, files, cgroup: null, onRecycled: () => {} }));
+  await t.rejects(Kernel.open({ addon, bpffs, files, cgroup: null, sizes, random, onRecycled: () => {} }));
   t.equal(Kernel.isPinned(bpffs), false);
 });
 
@@ -48,7 +56,10 @@ t.test('looking at a set that is not there says so', { skip }, async (t) => {
   const folder = lab.folder('none');
   mkdirSync(join(folder, 'husk'));
   writeFileSync(join(folder, 'husk', 'v1'), '');
-  await t.rejects(Kernel.open({ addon, bpffs: folder, files: null, cgroup: null, onRecycled: () => {} }), {
-    name: 'KernelError',
-  });
+  await t.rejects(
+    Kernel.open({ addon, bpffs: folder, files: null, cgroup: null, sizes, random, onRecycled: () => {} }),
+    {
+      name: 'KernelError',
+    },
+  );
 });

@@ -9,8 +9,8 @@ import {
   HuskCallList,
   HuskCallRule,
   HuskRule,
-  HuskRuleList,
   HuskTable,
+  HuskVerdict,
   HuskZone,
 } from '../../../bpf/abi/layout.gen.ts';
 
@@ -23,13 +23,23 @@ function zones(...defaults: readonly (readonly [ingress: number, egress: number]
   return new Uint8Array(values.buffer);
 }
 
-/** A list whose entries name `rules`, and which says that it has `count`. */
-function list(kind: 'packets' | 'calls', rules: readonly number[], count = rules.length): Uint8Array {
-  const [outer, inner] = kind === 'packets' ? [HuskRuleList, HuskRule] : [HuskCallList, HuskCallRule];
-  const value = new DataView(new ArrayBuffer(outer.size));
-  value.setUint32(outer.offset.count, count, true);
+/** Rows of packet rules that name `rules`; with verdict 0, rows that are none. */
+function rows(rules: readonly number[], verdict: number = HuskVerdict.DROP): Uint8Array {
+  const values = new DataView(new ArrayBuffer(HuskRule.size * rules.length));
   rules.forEach((rule, n) => {
-    value.setUint32(outer.offset.rules + n * inner.size + inner.offset.rule, rule, true);
+    values.setUint32(n * HuskRule.size + HuskRule.offset.rule, rule, true);
+    values.setUint8(n * HuskRule.size + HuskRule.offset.verdict, verdict);
+  });
+  return new Uint8Array(values.buffer);
+}
+
+/** A list of call rules whose entries name `rules`, and which says that it has `count`. */
+function calls(rules: readonly number[], count = rules.length): Uint8Array {
+  const value = new DataView(new ArrayBuffer(HuskCallList.size));
+  value.setUint32(HuskCallList.offset.count, count, true);
+  rules.forEach((rule, n) => {
+    const at = HuskCallList.offset.rules + n * HuskCallRule.size;
+    value.setUint32(at + HuskCallRule.offset.rule, rule, true);
   });
   return new Uint8Array(value.buffer);
 }
@@ -42,8 +52,13 @@ t.test('a default without a counter names none', async (t) => {
   t.strictSame(indexesOf(HuskTable.ZONES, zones([HUSK_RULE_NONE, 4], [5, HUSK_RULE_NONE])), [4, 5]);
 });
 
-t.test('a list names the rules it says it has, and none behind them', async (t) => {
-  for (const kind of [HuskTable.INGRESS, HuskTable.EGRESS] as const)
-    t.strictSame(indexesOf(kind, list('packets', [7, 9, 8], 2)), [7, 9]);
-  t.strictSame(indexesOf(HuskTable.CALLS, list('calls', [2, 1, 30], 2)), [2, 1]);
+t.test('rows of packet rules name one each, and the row of a list without rules names none', async (t) => {
+  for (const kind of [HuskTable.INGRESS, HuskTable.EGRESS] as const) {
+    t.strictSame(indexesOf(kind, rows([7, 9, 9])), [7, 9, 9]);
+    t.strictSame(indexesOf(kind, rows([0], 0)), []);
+  }
+});
+
+t.test('a list of call rules names those it says it has, and none behind them', async (t) => {
+  t.strictSame(indexesOf(HuskTable.CALLS, calls([2, 1, 30], 2)), [2, 1]);
 });
