@@ -14,6 +14,7 @@ import { CallAggregator } from './events/aggregate-calls.ts';
 import { PacketAggregator } from './events/aggregate-packets.ts';
 import { makeAudit } from './events/audit.ts';
 import { walkCalls, walkPackets } from './events/decode.ts';
+import { type Drop, Drops } from './events/drops.ts';
 import { bootMsOf, describeCall, describePackets, type Names } from './events/enrich.ts';
 import { InterfaceNames, type InterfaceOf } from './events/interface-names.ts';
 import { Later } from './events/later.ts';
@@ -50,6 +51,8 @@ export interface StreamEventsOptions {
     ruleName(index: number): string | null;
     /** Those that are there now. */
     interfaces(): readonly InterfaceOf[];
+    /** `document/zone` of an interface by its name. */
+    zoneName?(name: string): string | null;
   };
   /** Totals by the names of `enum husk_total`, over all CPUs. */
   readonly totals: () => Readonly<Record<string, bigint>>;
@@ -82,6 +85,8 @@ export interface EventStream {
   /** A new session with the broker is there. */
   connected(): void;
   counts(): EventCounts;
+  /** Why packets were stopped since the start, the newest first. */
+  drops(): readonly Drop[];
   /** Stops the rings, tells what the windows hold and what was lost, and has all of it on the disk. */
   close(): Promise<void>;
 }
@@ -90,10 +95,15 @@ export function streamEvents(options: StreamEventsOptions): EventStream {
   const { addon, clock, kernelNames, log, random, rings, spool } = options;
   const packets = new PacketAggregator({ seed: new DataView(random.bytes(4).slice().buffer).getUint32(0) });
   const calls = new CallAggregator();
+  const drops = new Drops();
   const interfaces = new InterfaceNames(() => kernelNames.interfaces(), clock);
   const names: Names = {
     ruleName: (index) => kernelNames.ruleName(index),
     interfaceName: (ifindex) => interfaces.nameOf(ifindex),
+    zoneName: (ifindex) => {
+      const name = interfaces.nameOf(ifindex);
+      return name === null ? null : (kernelNames.zoneName?.(name) ?? null);
+    },
   };
   const processes = new Processes({ bootMs: () => clock.bootMs() });
   const publisher = new Publisher({ spool, publish: options.publish, clock, random, log });
@@ -127,6 +137,7 @@ export function streamEvents(options: StreamEventsOptions): EventStream {
     acknowledge: (body) => publisher.acknowledge(body),
     connected: () => publisher.connected(),
     counts: countsNow,
+    drops: () => drops.list(),
     close,
   };
 
@@ -144,7 +155,10 @@ export function streamEvents(options: StreamEventsOptions): EventStream {
 
   function endPacketWindow(): void {
     packets.drain((aggregate) => {
-      tell('packet', describePackets(aggregate, names), bootMsOf(aggregate.first.head));
+      const event = describePackets(aggregate, names);
+      const bootMs = bootMsOf(aggregate.first.head);
+      drops.add(event, bootMs);
+      tell('packet', event, bootMs);
     });
     tellLostHere('packet');
   }

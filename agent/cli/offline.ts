@@ -7,9 +7,12 @@ import { returnToPrevious } from '../apply-bundle.ts';
 import type { Config } from '../config.ts';
 import type { View } from '../contract/query.ts';
 import { kernelRow } from '../describe-device.ts';
+import { removeFloor } from '../kernel/floor.ts';
+import { findNft, removeFloorTableBy } from '../kernel/floor-table.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { removePins, setDirectory } from '../kernel/objects.ts';
 import type { Files } from '../os/files.ts';
+import { usualSizes } from '../policy/kernel-memory.ts';
 import { shownCount } from '../query/views.ts';
 import { BundleStore } from '../trust/store.ts';
 import type { Row } from './control.ts';
@@ -31,6 +34,8 @@ export async function offlineRows(parts: OfflineParts, view: View): Promise<read
     case 'rules':
       return withKernel(parts, ruleRows, []);
     case 'sets':
+    case 'connections':
+    case 'drops':
     case 'events':
       return null;
   }
@@ -53,11 +58,12 @@ export async function offlineRows(parts: OfflineParts, view: View): Promise<read
 async function ruleRows(kernel: Kernel): Promise<readonly Row[]> {
   const counters = await kernel.countersInForce();
   // What was proven of them only the agent remembers.
-  return counters.map(({ id, hits, bytes }) => ({
+  return counters.map(({ id, hits, bytes, limited }) => ({
     id,
     state: 'not known without the agent',
     hits: shownCount(hits),
     bytes: shownCount(bytes),
+    limited: shownCount(limited),
   }));
 }
 
@@ -70,6 +76,9 @@ export function offlineReturn(parts: OfflineParts): Promise<boolean> {
 /** Takes everything out of the kernel. False: nothing was there. */
 export async function unloadKernel(parts: OfflineParts): Promise<boolean> {
   const { addon, config } = parts;
+  removeFloor(config.bpffs);
+  const nft = findNft();
+  if (nft !== null) removeFloorTableBy(nft);
   const kernel = await openPinned(parts).catch(() => 'damaged' as const);
   if (kernel === null) return false;
   if (kernel === 'damaged') removePins(setDirectory(config.bpffs));
@@ -96,13 +105,20 @@ async function withKernel<T>(
   }
 }
 
-async function openPinned({ config, addon }: OfflineParts): Promise<Kernel | null> {
+/** For `trace` too, which needs no agent. null: nothing is loaded. */
+export async function openPinned({
+  config,
+  addon,
+}: Pick<OfflineParts, 'config' | 'addon'>): Promise<Kernel | null> {
   if (!Kernel.isPinned(config.bpffs)) return null;
   return Kernel.open({
     addon,
     bpffs: config.bpffs,
     files: null,
     cgroup: config.hardening?.cgroup ?? null,
+    // Nothing is made: what is pinned has its sizes.
+    sizes: { ...usualSizes, cpus: 1 },
+    random: () => new Uint8Array(),
     onRecycled: () => {},
   });
 }

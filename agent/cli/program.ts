@@ -18,9 +18,11 @@ import { decodeBase64 } from '../trust/base64.ts';
 import { IdentityStore, trustSigners } from '../trust/identity.ts';
 import { trustKeys } from '../trust/keys.ts';
 import { askAgent, type ControlAsk, isAgentRunning, NoAgent, type Row } from './control.ts';
-import { offlineReturn, offlineRows, unloadKernel } from './offline.ts';
+import { judgeFrames } from './judge.ts';
+import { offlineReturn, offlineRows, openPinned, unloadKernel } from './offline.ts';
 import { makeProbeReport } from './probe.ts';
 import { showRecord, showTable, showValue } from './show.ts';
+import { protocolPart, type TraceAsk, traceFilter, traceLine, tracePackets } from './trace.ts';
 import { readBundleFolder, verifyFolder } from './verify.ts';
 
 export interface CliTools {
@@ -30,6 +32,10 @@ export interface CliTools {
   readonly run: (config: Config) => Promise<number>;
   readonly out: (text: string) => void;
   readonly complain: (text: string) => void;
+  /** Standard input, of the one command that reads it. */
+  readonly input: AsyncIterable<Uint8Array>;
+  /** Comes with Ctrl-C, for the commands that go on until then. */
+  readonly interrupted: () => AbortSignal;
   /** Whether somebody can be asked. */
   readonly isTerminal: boolean;
 }
@@ -38,6 +44,8 @@ interface Common {
   readonly config?: string;
   readonly json?: boolean;
 }
+
+type TraceOptions = Common & TraceAsk & { readonly seconds?: number; readonly count?: number };
 
 /** Runs one command; resolves with the exit status. */
 export async function runCommand(argv: readonly string[], tools: CliTools): Promise<number> {
@@ -130,14 +138,19 @@ Exit status: 0 done, 1 refused or failed (why is on standard error), 2 wrong usa
       .join('\n')}\n\nThe same views answer the fleet's questions over MQTT.`,
   )
     .argument('<view>', `one of ${Object.keys(views).join(', ')}`)
-    .option('--count <n>', 'for events: how many of the newest', readCount)
+    .option('--count <n>', 'for events and connections: how many', readCount)
+    .option('--address <address>', 'for connections: of either end')
+    .option('--port <n>', 'for connections: of either end', readPort)
+    .option('--protocol <name>', 'for connections: tcp, udp, icmp …, or a number', readProtocol)
     .action(
       act((options, view) => {
         if (view === undefined || !Object.hasOwn(views, view)) {
           throw new CommanderError(2, 'husk.view', complainUsage(`there is no view ${view}; see --help`));
         }
-        const { count } = options as Common & { count?: number };
-        return query(options, view as View, count === undefined ? undefined : { count });
+        const { count, address, port, protocol } = options as Common & Row;
+        const given = Object.entries({ count, address, port, protocol });
+        const args = given.filter(([, value]) => value !== undefined);
+        return query(options, view as View, args.length === 0 ? undefined : Object.fromEntries(args));
       }),
     );
 
@@ -260,6 +273,41 @@ answer over a new connection, so a device without a link returns to its policy a
       }),
     );
 
+  command(
+    'judge',
+    "what this machine's kernel makes of frames under a policy",
+    `Reads JSON lines from standard input: first {"documents": […]}, then one {"direction": "ingress",
+"interface": "wan0", "frame": "<base64>"} each. Answers with JSON lines: {"ready": true, …} once the programs are
+loaded, then for each frame its verdict, reason and rule, or {"error": …} where the kernel does not run the program
+on it. Attaches and pins nothing, and leaves what is enforced alone. Needs root, and no configuration.
+\`husk policy simulate --kernel\` and \`husk policy test --kernel\` use it.`,
+  ).action(
+    act(async () => {
+      await judgeFrames({ addon: await tools.addon(), input: tools.input, out: tools.out });
+      return 0;
+    }),
+  );
+
+  command(
+    'trace',
+    'follow matching packets live: what became of each, and by which rule',
+    `Every packet that the programs judge and that fits what is asked is shown as it passes, allowed or not. Needs
+root; works without a running agent. Ends with Ctrl-C, after --seconds, or after --count packets. One tracer at a
+time.
+
+Examples:
+  husk-agent trace --address 192.0.2.7 --protocol tcp --port 22
+  husk-agent trace --stopped --interface wan0 --seconds 10 --json`,
+  )
+    .option('--address <address>', 'source or destination: an address or a prefix')
+    .option('--port <n>', 'source or destination port', readPort)
+    .option('--protocol <name>', 'tcp, udp, icmp …, or a number')
+    .option('--interface <name>', 'where it is judged')
+    .option('--stopped', 'dropped and rejected packets alone')
+    .option('--seconds <n>', 'end after that long', readCount)
+    .option('--count <n>', 'end after so many packets', readCount)
+    .action(act((options) => trace(options as TraceOptions)));
+
   command('version', 'version of this agent', 'The version is that of the whole project.').action(
     act(async (options) => {
       if (options.json === true) print({ version, node: process.versions.node });
@@ -285,6 +333,33 @@ answer over a new connection, so a device without a link returns to its policy a
     );
     if (options.json === true) print(view === 'status' ? rows[0] : rows);
     else tools.out(view === 'status' ? showRecord(rows[0] ?? {}) : showTable(rows));
+    return 0;
+  }
+
+  async function trace(options: TraceOptions): Promise<number> {
+    const addon = await tools.addon();
+    const filter = traceFilter(options, addon);
+    const kernel = await openPinned({ config: configOf(options), addon });
+    if (kernel === null) throw new Error('nothing is loaded: is there an agent?');
+    const enough = new AbortController();
+    const ends = [tools.interrupted(), enough.signal];
+    if (options.seconds !== undefined) ends.push(AbortSignal.timeout(options.seconds * 1000));
+    let left = options.count ?? Number.POSITIVE_INFINITY;
+    try {
+      const lost = await tracePackets(filter, {
+        addon,
+        kernel,
+        signal: AbortSignal.any(ends),
+        show: (event) => {
+          if (left-- <= 0) return;
+          tools.out(`${options.json === true ? JSON.stringify(event) : traceLine(event)}\n`);
+          if (left <= 0) enough.abort();
+        },
+      });
+      if (lost > 0n) tools.complain(`husk-agent: ${lost} packets passed faster than they could be shown\n`);
+    } finally {
+      kernel.close();
+    }
     return 0;
   }
 
@@ -366,6 +441,20 @@ function ifNoAgent<T>(otherwise: (none: NoAgent) => Promise<T>): (error: unknown
     if (error instanceof NoAgent) return otherwise(error);
     throw error;
   };
+}
+
+function readProtocol(text: string): number {
+  try {
+    return protocolPart(text);
+  } catch {
+    throw new InvalidArgumentError('It is no protocol.');
+  }
+}
+
+function readPort(text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new InvalidArgumentError('It is a port.');
+  return port;
 }
 
 function readCount(text: string): number {

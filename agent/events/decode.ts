@@ -13,10 +13,14 @@ import {
   HUSK_CALL_BIND,
   HUSK_CALL_CONNECT,
   HUSK_CALL_SOCKET,
+  HUSK_EVENT_DATA_BYTES,
   HUSK_FAMILY_IPV4,
   HUSK_FAMILY_IPV6,
   HUSK_FAMILY_OTHER,
+  HUSK_LINK_BARE,
+  HUSK_LINK_ETHERNET,
   HuskCallEvent,
+  HuskConnectionState,
   HuskEvent,
   HuskEventKind,
   HuskHook,
@@ -35,8 +39,10 @@ const call = HuskCallEvent.offset;
 
 const modes = oneOf(HuskMode.MONITOR, HuskMode.ENFORCE);
 const reasons = oneOf(...Object.values(HuskReason));
-const packetVerdicts = oneOf(HuskVerdict.ALLOW, HuskVerdict.DROP);
-const packetHooks = oneOf(HuskHook.XDP_INGRESS, HuskHook.TC_EGRESS);
+const packetVerdicts = oneOf(HuskVerdict.ALLOW, HuskVerdict.DROP, HuskVerdict.REJECT, HuskVerdict.LOG);
+const packetHooks = oneOf(HuskHook.XDP_INGRESS, HuskHook.TC_INGRESS, HuskHook.TC_EGRESS);
+const states = oneOf(...Object.values(HuskConnectionState));
+const links = oneOf(HUSK_LINK_ETHERNET, HUSK_LINK_BARE);
 const families = oneOf(HUSK_FAMILY_IPV4, HUSK_FAMILY_IPV6, HUSK_FAMILY_OTHER);
 const callVerdicts = oneOf(HuskVerdict.ALLOW, HuskVerdict.DENY);
 const callHooks = oneOf(HuskHook.CONNECT, HuskHook.SENDMSG, HuskHook.BIND, HuskHook.SOCKET);
@@ -45,6 +51,15 @@ const calls = oneOf(HUSK_CALL_CONNECT, HUSK_CALL_BIND, HUSK_CALL_SOCKET);
 /** Visits each packet record of a batch where it lies; returns how many records could not be decoded. */
 export function walkPackets(batch: Uint8Array, visit: (view: DataView, at: number) => void): number {
   return walk(batch, HuskEventKind.PACKET, HuskPacketEvent.size, (view, at) => {
+    if (!isPacket(view, at)) return false;
+    visit(view, at);
+    return true;
+  });
+}
+
+/** Visits each record of a traced packet; returns how many records could not be decoded. */
+export function walkTraces(batch: Uint8Array, visit: (view: DataView, at: number) => void): number {
+  return walk(batch, HuskEventKind.TRACE, HuskPacketEvent.size, (view, at) => {
     if (!isPacket(view, at)) return false;
     visit(view, at);
     return true;
@@ -96,7 +111,10 @@ function isPacket(view: DataView, at: number): boolean {
   return (
     isIn(packetVerdicts, view.getUint8(at + head.verdict)) &&
     isIn(packetHooks, view.getUint8(at + head.hook)) &&
-    isIn(families, view.getUint8(at + packet.family))
+    isIn(families, view.getUint8(at + packet.family)) &&
+    isIn(states, view.getUint8(at + packet.state)) &&
+    isIn(links, view.getUint8(at + packet.link)) &&
+    view.getUint32(at + packet.dataLength, true) <= HUSK_EVENT_DATA_BYTES
   );
 }
 

@@ -9,11 +9,14 @@ import {
   HUSK_CALL_CONNECT,
   HUSK_FAMILY_IPV4,
   HUSK_FAMILY_IPV6,
+  HUSK_LINK_BARE,
   HUSK_RULE_NONE,
   type HuskCallEvent,
+  HuskConnectionState,
   type HuskEvent,
   HuskHook,
   HuskMode,
+  type HuskPacketEvent,
   HuskReason,
   HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
@@ -27,11 +30,14 @@ export interface Names {
   /** `document/rule` of a dense counter index. */
   ruleName(index: number): string | null;
   interfaceName(ifindex: number): string | null;
+  /** `document/zone` of an interface of the policy in force. */
+  zoneName?(ifindex: number): string | null;
 }
 
 const hookNames: Readonly<Record<number, string>> = {
   [HuskHook.XDP_INGRESS]: 'xdp_ingress',
   [HuskHook.TC_EGRESS]: 'tc_egress',
+  [HuskHook.TC_INGRESS]: 'tc_ingress',
 };
 const reasonNames: Readonly<Record<number, string>> = {
   [HuskReason.RULE]: 'rule',
@@ -41,7 +47,24 @@ const reasonNames: Readonly<Record<number, string>> = {
   [HuskReason.UNZONED]: 'unzoned',
   [HuskReason.NO_GENERATION]: 'no-generation',
   [HuskReason.NO_SUBJECT]: 'no-subject',
+  [HuskReason.LIMITED]: 'limited',
+  [HuskReason.DEFERRED]: 'deferred',
 };
+const packetVerdicts: Readonly<Record<number, PacketEvent['verdict']>> = {
+  [HuskVerdict.ALLOW]: 'allow',
+  [HuskVerdict.DROP]: 'drop',
+  [HuskVerdict.REJECT]: 'reject',
+  [HuskVerdict.LOG]: 'log',
+};
+const stateNames: Readonly<Record<number, string>> = {
+  [HuskConnectionState.NEW]: 'new',
+  [HuskConnectionState.ESTABLISHED]: 'established',
+  [HuskConnectionState.RELATED]: 'related',
+  [HuskConnectionState.INVALID]: 'invalid',
+};
+/** The bit that says a tag is there is above it. */
+const vlanIdMask = 0x0fff;
+const icmpProtocols: readonly number[] = [1, 58];
 /** Linux's numbers; words as in policy. */
 const socketFamilyNames: Readonly<Record<number, string>> = {
   1: 'unix',
@@ -63,12 +86,13 @@ export function describePackets(aggregate: PacketAggregate, names: Names): Packe
   return {
     kind: 'packet',
     rule: ruleOf(head, names),
-    verdict: head.verdict === HuskVerdict.DROP ? 'drop' : 'allow',
+    verdict: packetVerdicts[head.verdict] ?? 'allow',
     mode: modeOf(head),
     reason: reasonNames[head.reason] ?? `reason ${head.reason}`,
     hook: hookNames[head.hook] ?? `hook ${head.hook}`,
     serial: Number(head.serial),
     interface: names.interfaceName(first.ifindex) ?? `if${first.ifindex}`,
+    ...placeOf(first, names),
     family: family === HUSK_FAMILY_IPV4 ? 'ipv4' : family === HUSK_FAMILY_IPV6 ? 'ipv6' : 'other',
     etherType: first.etherType,
     from: addressText(first.saddr, family),
@@ -79,6 +103,27 @@ export function describePackets(aggregate: PacketAggregate, names: Names): Packe
     tcpFlags: first.tcpFlags,
     count,
     bytes,
+  };
+}
+
+/** What only some packets have; left out of the event where this one has it not. */
+function placeOf(first: HuskPacketEvent, names: Names): Partial<PacketEvent> {
+  const zone = names.zoneName?.(first.ifindex) ?? null;
+  const state = stateNames[first.state];
+  return {
+    ...(zone === null ? {} : { zone }),
+    ...(first.cameBy === 0 ? {} : { cameBy: names.interfaceName(first.cameBy) ?? `if${first.cameBy}` }),
+    ...(state === undefined ? {} : { state }),
+    ...(first.outerVlan === 0 ? {} : { vlan: first.outerVlan & vlanIdMask }),
+    ...(icmpProtocols.includes(first.ipProto)
+      ? { icmp: { type: first.icmpType, code: first.icmpCode } }
+      : {}),
+    ...(first.dataLength === 0
+      ? {}
+      : {
+          data: Buffer.from(first.data.subarray(0, first.dataLength)).toString('hex'),
+          link: first.link === HUSK_LINK_BARE ? 'ip' : 'ethernet',
+        }),
   };
 }
 

@@ -15,12 +15,29 @@ export interface ViewSource {
   interfaces(): Promise<readonly Row[]>;
   rules(): Promise<readonly Row[]>;
   sets(): Promise<readonly Row[]>;
+  connections(ask: ConnectionsAsk): Promise<readonly Row[]>;
+  drops(): Promise<readonly Row[]>;
   events(count: number): Promise<readonly Row[]>;
 }
 
 export const eventsDefault = 50;
 export const eventsMax = 1000;
 
+/** Which connections are meant: all of it must hold, of either end. */
+export interface ConnectionsAsk {
+  readonly address?: string | undefined;
+  readonly port?: number | undefined;
+  /** IANA's number. */
+  readonly protocol?: number | undefined;
+  readonly count: number;
+}
+
+const connectionsArguments = z.strictObject({
+  address: z.string().max(45).optional(),
+  port: z.int().min(0).max(65535).optional(),
+  protocol: z.int().min(0).max(255).optional(),
+  count: z.int().min(1).max(1000).default(50),
+});
 const noArguments = z.strictObject({});
 const eventsArguments = z.strictObject({ count: z.int().min(1).max(eventsMax).default(eventsDefault) });
 
@@ -39,6 +56,11 @@ export async function runView(view: View, args: Query['args'], source: ViewSourc
     case 'sets':
       readArguments(noArguments, view, args);
       return source.sets();
+    case 'connections':
+      return source.connections(readArguments(connectionsArguments, view, args));
+    case 'drops':
+      readArguments(noArguments, view, args);
+      return source.drops();
     case 'events':
       return source.events(readArguments(eventsArguments, view, args).count);
   }

@@ -1,7 +1,9 @@
 // What all commands share: the two options, and the way from a commander action to an exit code.
 
 import { type Command, InvalidArgumentError } from 'commander';
+import type { Controller } from '../../agent/policy/classes/expect.ts';
 import { dataPaths } from '../data-folder.ts';
+import { readControllers } from '../policy/proofs.ts';
 import { ApiClient } from './api-client.ts';
 import type { Io } from './io.ts';
 
@@ -69,6 +71,13 @@ export function count(min: number, max: number): (text: string) => number {
 
 export function collect(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text];
+}
+
+/** For commander: see readControllers. */
+export function controllers(text: string): readonly Controller[] {
+  const read = readControllers(text);
+  if (read === null) throw new InvalidArgumentError('write it as 192.0.2.10:8883 or [2001:db8::10]:8883');
+  return read;
 }
 
 export function mqttsUrl(text: string): string {

@@ -1,6 +1,7 @@
 // An event in words, for people: the same wherever one is shown.
 
 import type { HuskEvent } from '../../agent/contract/event.ts';
+import { endpointWords } from '../../agent/policy/packet-words.ts';
 
 export function eventWords(event: HuskEvent): string {
   switch (event.kind) {
@@ -8,7 +9,8 @@ export function eventWords(event: HuskEvent): string {
       const times = event.count > 1 ? ` ×${event.count}` : '';
       const from = endpoint(event.from, event.fromPort);
       const to = endpoint(event.to, event.toPort);
-      return `${wouldBe(event.mode, event.verdict)} ${event.interface} protocol ${event.protocol} ${from} → ${to} by ${event.rule ?? event.reason}${times}`;
+      const way = event.cameBy === undefined ? event.interface : `${event.cameBy} → ${event.interface}`;
+      return `${wouldBe(event.mode, event.verdict)} ${way} protocol ${event.protocol} ${from} → ${to} by ${event.rule ?? event.reason}${event.reason === 'limited' ? ' (above its limit)' : ''}${times}`;
     }
     case 'call': {
       const times = event.count > 1 ? ` ×${event.count}` : '';
@@ -28,6 +30,5 @@ function wouldBe(mode: 'monitor' | 'enforce', verdict: string): string {
 }
 
 function endpoint(address: string, port: number): string {
-  if (port === 0) return address;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return endpointWords(address, port === 0 ? null : port);
 }

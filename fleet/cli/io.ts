@@ -8,6 +8,8 @@ export interface Io {
   /** A remark, a reason, progress. */
   err(line: string): void;
   paint(style: Style, text: string): string;
+  /** How far long work is, in one line that takes the place of the one before; null: it is done. On terminals only. */
+  progress?(line: string | null): void;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -20,9 +22,20 @@ export function processIo(): Io {
     throw error;
   });
   const hasColours = process.stdout.isTTY === true && process.env.NO_COLOR === undefined;
+  // Where lines go to the same terminal, the line of progress makes room for them.
+  let isProgressShown = false;
+  const progress = (line: string | null) => {
+    if (line !== null || isProgressShown) process.stderr.write(`\r\x1b[K${line ?? ''}`);
+    isProgressShown = line !== null;
+  };
+  const said = (stream: NodeJS.WriteStream) => (line: string) => {
+    if (isProgressShown && stream.isTTY) progress(null);
+    stream.write(`${line}\n`);
+  };
   return {
-    out: (line) => void process.stdout.write(`${line}\n`),
-    err: (line) => void process.stderr.write(`${line}\n`),
+    out: said(process.stdout),
+    err: said(process.stderr),
+    ...(process.stderr.isTTY === true ? { progress } : {}),
     paint: (style, text) => (hasColours ? styleText(style, text, { validateStream: false }) : text),
     env: process.env,
   };

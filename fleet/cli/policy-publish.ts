@@ -1,9 +1,11 @@
 // husk policy publish: files become what devices are to enforce.
 
 import { basename } from 'node:path';
+import type { Controller } from '../../agent/policy/classes/expect.ts';
 import { formatFault } from '../../agent/policy/faults.ts';
 import type { Progress } from '../api/policy.ts';
 import { readPolicyFiles } from '../policy/documents.ts';
+import { provePolicies } from '../policy/proofs.ts';
 import type { ApiClient } from './api-client.ts';
 import {
   type CommandFile,
@@ -11,6 +13,7 @@ import {
   client,
   collect,
   command,
+  controllers,
   count,
   duration,
   show,
@@ -24,6 +27,7 @@ interface Options extends CommonOptions {
   readonly title?: string;
   readonly wait?: boolean;
   readonly within?: number;
+  readonly controller?: readonly Controller[];
 }
 
 interface Published {
@@ -55,6 +59,11 @@ export const policyPublish: CommandFile = (parent, io) => {
       120,
     )
     .option('--title <text>', 'what people will see; by default the names of the files')
+    .option(
+      '--controller <address:port>',
+      'prove that devices reach it, as `husk policy check` does',
+      controllers,
+    )
     .option('--wait', 'follow it until each device has confirmed, refused or returned it')
     .option(
       '--within <time>',
@@ -79,7 +88,13 @@ Example:
       if ((options.all === true) === (options.device !== undefined)) {
         throw new UsageError('say --all, or --device for each device meant');
       }
-      const { documents, faults } = readPolicyFiles(files);
+      const { documents, faults: read } = readPolicyFiles(files);
+      const proven = provePolicies(documents, {
+        controllers: options.controller,
+        data: options.data,
+        remark: (line) => io.err(line),
+      });
+      const faults = [...read, ...proven.faults];
       for (const fault of faults) io.err(formatFault(fault));
       const errors = faults.filter((fault) => fault.severity === 'error').length;
       if (errors > 0) throw new Failure(`not published: ${errors} fault${errors === 1 ? '' : 's'}`);

@@ -44,6 +44,7 @@ Begin:
   husk serve
   husk token create                      the line a device joins with
   husk policy check branch.yaml
+  husk policy simulate branch.yaml --pcap uplink.pcap
   husk policy publish branch.yaml --all --wait
 
 Exit codes: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage.`,
@@ -54,6 +55,7 @@ Exit codes: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage
       continue;
     }
     const group = husk.command(entry.name).summary(entry.summary).description(entry.summary);
+    if (entry.help !== undefined) group.addHelpText('after', entry.help);
     for (const one of entry.commands) one(group, io);
   }
   everyCommand(husk, (command) => {

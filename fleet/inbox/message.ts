@@ -92,12 +92,24 @@ const reported = z.looseObject({
 const packetEvent = z.looseObject({
   kind: z.literal('packet'),
   rule: short.nullable(),
-  verdict: z.enum(['allow', 'drop']),
+  verdict: z.enum(['allow', 'drop', 'reject', 'log']),
   mode: z.enum(['monitor', 'enforce']),
   reason: short,
   hook: short,
   serial: counter,
   interface: short,
+  zone: z.exactOptional(short),
+  cameBy: z.exactOptional(short),
+  state: z.exactOptional(short),
+  vlan: z.exactOptional(counter),
+  icmp: z.exactOptional(z.strictObject({ type: counter, code: counter })),
+  data: z.exactOptional(
+    z
+      .string()
+      .max(128)
+      .regex(/^([0-9a-f]{2})+$/),
+  ),
+  link: z.exactOptional(z.enum(['ethernet', 'ip'])),
   family: z.enum(['ipv4', 'ipv6', 'other']),
   etherType: counter,
   from: short,

@@ -7,6 +7,7 @@ import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import t from 'tap';
 import { type ControlHandler, ControlServer } from '../../../agent/cli/control-server.ts';
 import { runCommand } from '../../../agent/cli/program.ts';
@@ -32,12 +33,14 @@ async function husk(...argv: string[]): Promise<Ran> {
     files: new DiskFiles(),
     addon: () => Promise.reject(new Error('the kernel was asked')),
     run: async () => 0,
+    interrupted: () => new AbortController().signal,
     out: (text) => {
       out += text;
     },
     complain: (text) => {
       complaint += text;
     },
+    input: Readable.from([]),
     isTerminal: false,
   });
   return { status, out, complaint };
@@ -82,6 +85,7 @@ t.test('usage', async (t) => {
     'return',
     'unload',
     'verify',
+    'judge',
     'version',
   ]) {
     t.match(help.out, new RegExp(`^  ${name} `, 'm'), name);

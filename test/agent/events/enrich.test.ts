@@ -324,6 +324,9 @@ t.test('whatever a record holds, the controller takes the event made of it', asy
   fc.assert(
     fc.property(packetsAndCalls, ({ packet, call, family }) => {
       packet[HuskPacketEvent.offset.family] = 1 << family;
+      packet[HuskPacketEvent.offset.state] = family;
+      packet[HuskPacketEvent.offset.link] = family & 1;
+      packet.set([family * 32, 0, 0, 0], HuskPacketEvent.offset.dataLength);
       call[HuskCallEvent.offset.call] = 1 << family;
       walkPackets(batchOf(packet), (view, at) => {
         events.push(describePackets({ first: decodeHuskPacketEvent(view, at), count: 1, bytes: 60 }, names));

@@ -18,6 +18,7 @@ import { silentLog } from '../../../agent/os/log.ts';
 import {
   encodeHuskCallEvent,
   encodeHuskPacketEvent,
+  HUSK_EVENT_DATA_BYTES,
   HuskCallEvent,
   HuskPacketEvent,
 } from '../../../bpf/abi/layout.gen.ts';
@@ -139,6 +140,14 @@ export function packetRecord(fields: PacketFields = {}): Uint8Array {
     tcpFlags: 2,
     family: 1,
     fragment: 0,
+    state: 0,
+    icmpType: 0,
+    icmpCode: 0,
+    link: 0,
+    outerVlan: 0,
+    dataLength: 0,
+    cameBy: 0,
+    data: new Uint8Array(HUSK_EVENT_DATA_BYTES),
     ...fields,
     head: {
       bootNs: 4_000_000_000n,

@@ -39,8 +39,18 @@ t.test('every command has help that teaches, and takes --json', async (t) => {
       'device list',
       'device show',
     ],
-    ...['device forget', 'policy check', 'policy publish', 'policy schema', 'query', 'events', 'audit'],
+    ...[
+      'device forget',
+      'policy check',
+      'policy test',
+      'policy simulate',
+      'policy diff',
+      'policy publish',
+      'policy schema',
+    ],
+    ...['query', 'events', 'audit'],
     'broker-config mosquitto',
+    ...['import iptables', 'import nft', 'import list'],
   ];
   const counted = commands.flatMap((entry) => (typeof entry === 'function' ? [entry] : entry.commands));
   t.equal(leaves.length, counted.length, 'this list is complete');
@@ -51,6 +61,10 @@ t.test('every command has help that teaches, and takes --json', async (t) => {
     t.match(said.out, /--json/, leaf);
   }
   t.match((await husk(['--help'])).out, /policy publish/);
+  t.match(
+    (await husk(['policy', '--help'])).out,
+    /husk policy test branch.case[\s\S]*husk policy simulate branch.yaml --pcap/,
+  );
   t.match(await husk(['--version']), { code: 0, out: /^\d+\.\d+\.\d+$/ });
 });
 
@@ -81,6 +95,12 @@ t.test('wrong usage is 2, with the reason on stderr and nothing on stdout', asyn
     ['query', 'dev', 'rules', 'novalue'],
     ['query', 'dev', 'rules', '=1'],
     ['policy', 'check'],
+    ['policy', 'test'],
+    ['policy', 'simulate', policy],
+    ['policy', 'simulate', '--pcap', 'x.pcap'],
+    ['policy', 'simulate', policy, '--pcap', 'x.pcap', '--direction', 'sideways'],
+    ['policy', 'simulate', policy, '--pcap', 'x.pcap', '--zone', 'nowhere'],
+    ['policy', 'simulate', policy, '--pcap', 'x.pcap', '--zone', 'wan', '--interface', 'wan0'],
     ['policy', 'publish', policy],
     ['policy', 'publish', policy, '--all', '--device', 'x'],
     ['policy', 'publish', policy, '--all', '--trial', '0'],

@@ -1,0 +1,95 @@
+// Goal: husk import keeps the contracts of the command line: what goes to which stream, exit codes, JSON, files; and
+// what it writes passes husk policy check.
+// Method: commands run in this process on files of a folder of the test.
+
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { husk } from '../test-controller.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'husk-import-'));
+t.teardown(() => rmSync(folder, { recursive: true }));
+const file = (name: string, text: string) => {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+};
+const whole = file(
+  'whole.v4',
+  '*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n',
+);
+const partly = file(
+  'partly.v4',
+  '*filter\n:INPUT DROP [0:0]\n-A INPUT -m ttl --ttl-lt 5 -j DROP\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n',
+);
+
+t.test('the policy on stdout, what is not in it on stderr', async (t) => {
+  const said = await husk(['import', 'iptables', partly, '--name', 'edge']);
+  t.match(said, { code: 0, out: /^apiVersion: husk\/v1\nkind: PacketPolicy\nmetadata: \{ name: edge \}/ });
+  t.match(said.err, /WIDER: .*partly\.v4:3: match -m ttl --ttl-lt 5 cannot be carried over/);
+  t.match(said.err, /may pass: line 4: -A INPUT -p tcp/);
+  const policy = file('stdout.yaml', said.out);
+  t.match(await husk(['policy', 'check', policy]), { code: 0, out: '1 document without faults' });
+});
+
+t.test('--strict refuses what judges otherwise, and nothing else', async (t) => {
+  const refused = await husk(['import', 'iptables', partly, '--strict']);
+  t.match(refused, { code: 1, out: '' });
+  t.match(refused.err, /--strict: no policy/);
+  const out = join(folder, 'never.yaml');
+  t.match(await husk(['import', 'iptables', partly, '--strict', '-o', out]), { code: 1 });
+  t.notOk(existsSync(out), 'nothing is written');
+  t.match(await husk(['import', 'iptables', whole, '--strict']), { code: 0, out: /input-l3/ });
+});
+
+t.test('--json has both', async (t) => {
+  const { policy, notCarriedOver, judgesOtherwise } = JSON.parse(
+    (await husk(['import', 'iptables', partly, '--json'])).out,
+  );
+  t.equal(policy[0].kind, 'PacketPolicy');
+  t.equal(judgesOtherwise, true);
+  t.match(
+    notCarriedOver.find(({ line }: { line: number }) => line === 3),
+    { effect: 'wider', text: '-A INPUT -m ttl --ttl-lt 5 -j DROP', mayPass: [/^line 4/] },
+  );
+  const strict = await husk(['import', 'iptables', partly, '--json', '--strict']);
+  t.equal(strict.code, 1);
+  t.equal(JSON.parse(strict.out).policy, null);
+});
+
+t.test('what is no ruleset is refused, and wrong usage is 2', async (t) => {
+  t.match(await husk(['import', 'iptables', file('no.v4', 'hello\n')]), {
+    code: 1,
+    out: '',
+    err: /no\.v4:1/,
+  });
+  t.match(await husk(['import', 'nft', file('no.json', '{}')]), { code: 1, out: '', err: /nftables/ });
+  t.match(await husk(['import', 'nft', join(folder, 'nowhere')]), {
+    code: 1,
+    out: '',
+    err: /cannot be read/,
+  });
+  t.match(await husk(['import', 'list', file('no.list', '# nothing\n')]), { code: 1, out: '' });
+  t.match(await husk(['import', 'iptables', whole, '--interfaces', 'a b']), { code: 2, out: '' });
+  t.match(await husk(['import', 'iptables', whole, '--name', 'A B']), { code: 2, out: '' });
+  t.match(await husk(['import', 'iptables']), { code: 2, out: '' });
+});
+
+t.test('long lists stay in files of their own', async (t) => {
+  const entries = Array.from(
+    { length: 20_000 },
+    (_, at) => `198.${18 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}`,
+  );
+  const list = file('long.txt', `# long\n${entries.join('\n')}\n`);
+  const out = join(folder, 'long.yaml');
+  t.match(await husk(['import', 'list', list, '--name', 'long', '--drop', 'wan0', '-o', out]), {
+    code: 0,
+    out: '',
+  });
+  t.ok(readFileSync(out, 'utf8').length < 1000);
+  t.match(await husk(['policy', 'check', out]), { code: 0, out: '2 documents without faults' });
+  const named = await husk(['import', 'list', list, '--name', 'named']);
+  t.match(named, { code: 0, out: new RegExp(`file: ${list}`) });
+  t.match(await husk(['policy', 'check', file('named.yaml', named.out)]), { code: 0 });
+});

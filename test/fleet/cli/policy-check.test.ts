@@ -1,0 +1,50 @@
+// Goal: what a policy takes of a device's kernel memory is told to whoever checks it, and held to a ceiling if asked.
+// Method: the command runs in this process on small files.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { husk } from '../test-controller.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'husk-check-'));
+t.teardown(() => rmSync(folder, { recursive: true }));
+const file = join(folder, 'branch.yaml');
+writeFileSync(
+  file,
+  `apiVersion: husk/v1
+kind: PacketPolicy
+metadata: { name: branch }
+spec:
+  mode: enforce
+  zones: { wan: { interfaces: [wan0] } }
+  ingress:
+    - { zone: wan, default: allow, rules: [{ id: bad, from: 192.0.2.0/24, action: drop }] }
+  egress: []
+`,
+);
+
+t.test('kernel memory is stated', async (t) => {
+  const said = await husk(['policy', 'check', file]);
+  t.equal(said.code, 0, said.err);
+  t.match(said.out, /^two generations of \d+\.\d MiB, .*: \d+\.\d MiB of kernel memory in all$/m);
+  const { kernelMemory } = JSON.parse((await husk(['policy', 'check', file, '--json'])).out);
+  t.ok(kernelMemory.tables > 0);
+  t.equal(
+    kernelMemory.total,
+    2 * kernelMemory.tables +
+      kernelMemory.connections +
+      kernelMemory.limits +
+      kernelMemory.counters +
+      kernelMemory.rings,
+  );
+  const many = JSON.parse((await husk(['policy', 'check', file, '--json', '--cpus', '64'])).out);
+  t.ok(many.kernelMemory.counters > kernelMemory.counters, 'each CPU counts for itself');
+});
+
+t.test('and held to a ceiling', async (t) => {
+  t.equal((await husk(['policy', 'check', file, '--kernel-memory', '64'])).code, 0);
+  const said = await husk(['policy', 'check', file, '--kernel-memory', '1']);
+  t.equal(said.code, 1);
+  t.match(said.err, /of kernel memory in all: above 1 MiB/);
+});
