@@ -126,10 +126,11 @@ t.test('hostile bundles', { skip, timeout: 290_000 }, async (t) => {
       offerText(Buffer.from(even.bytes).toString().replace('"default":"allow"', '"default":"perhaps"')),
     ),
   );
-  await refused('more rules than there is room for', 'policy.over-limit', () => {
-    const rule = (index: number) =>
-      `{ id: r${index}, protocol: tcp, ports: { to: ${index + 1} }, action: drop }`;
-    const ingress = Array.from({ length: 300 }, (_, index) => rule(index));
+  await refused('more large sets than there is room for', 'policy.over-limit', () => {
+    const addresses = (index: number) =>
+      Array.from({ length: 257 }, (_, one) => `10.${index}.${one >> 7}.${(2 * one) & 255}`);
+    const rule = (index: number) => `{ id: r${index}, from: [${addresses(index)}], action: drop }`;
+    const ingress = Array.from({ length: 9 }, (_, index) => rule(index));
     return fleet.assign(fleet.bundle(policyText({ port: 7002, ingress })));
   });
   await t.test('never takes more bytes than were signed, and goes on asking', async (t) => {

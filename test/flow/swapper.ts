@@ -17,18 +17,21 @@ import { text } from 'node:stream/consumers';
 import type { HardeningRule, PacketRule, PolicyDocument } from '../../agent/contract/policy.ts';
 import { Kernel } from '../../agent/kernel/kernel.ts';
 import { type ObjectFiles, objects, openPinnedSet } from '../../agent/kernel/objects.ts';
-import { slotMaps } from '../../agent/kernel/tables.ts';
+import { entryOf, outerFor } from '../../agent/kernel/tables.ts';
 import { compile } from '../../agent/policy/compile.ts';
-import type { Table, TableImage } from '../../agent/policy/table-image.ts';
+import type { DeviceFacts, Table, TableImage } from '../../agent/policy/table-image.ts';
 import { HuskTable } from '../../bpf/abi/layout.gen.ts';
 import { addon, type MapHandle } from '../../native/index.ts';
+import { plainAttach } from '../lab/plain-attach.ts';
+import { plainFacts, plainKernel } from '../lab/plain-kernel.ts';
 import { type HookReport, type SwapReport, swapPeer } from './swap-report.ts';
 
 const elsewhere = ['203.0.113.200', '203.0.113.100'];
 /** A call rule of one address has it in the rule; of two, in a set. */
 const peers = [swapPeer, '203.0.113.50'];
 const swappedKinds = [
-  HuskTable.SET4,
+  HuskTable.BIG4,
+  HuskTable.BIG4 + 1,
   HuskTable.INGRESS,
   HuskTable.EGRESS,
   HuskTable.CALL_SET4,
@@ -40,11 +43,15 @@ const callerName = 'caller';
 const [how = '', bpffs = '', cgroup = '', interfaceName = '', loads = '0', flips = '0'] =
   process.argv.slice(2);
 
+const filler = Array.from({ length: 300 }, (_, index) => `10.0.${index >> 7}.${(index & 127) * 2}`);
+
 /** In the order of the sets, not of what is done to them: sets are numbered as rules ask for them. */
 const setNames = ['first', 'second'] as const;
 
 function policy(stopped: 'first' | 'second'): PolicyDocument[] {
   const addresses = (set: string): readonly string[] => (set === stopped ? peers : elsewhere);
+  // Large sets have tables of their own; small ones would be part of the rules' classes.
+  const large = (set: string): readonly string[] => [...addresses(set), ...filler];
   const id = (set: string): string => (set === stopped ? 'whole' : 'torn');
   const packets = (end: 'from' | 'to'): PacketRule[] =>
     setNames.map((set) => ({
@@ -67,7 +74,7 @@ function policy(stopped: 'first' | 'second'): PolicyDocument[] {
       spec: {
         mode: 'enforce',
         zones: { wan: { interfaces: [interfaceName] } },
-        sets: { first: addresses('first'), second: addresses('second') },
+        sets: { first: large('first'), second: large('second') },
         ingress: [{ zone: 'wan', default: 'allow', rules: packets('from') }],
         egress: [{ zone: 'wan', default: 'allow', rules: packets('to') }],
       },
@@ -91,12 +98,11 @@ async function main(): Promise<void> {
   const files = Object.fromEntries(
     Object.keys(objects).map((name) => [name, new Uint8Array(readFileSync(`${folder}/${name}.bpf.o`))]),
   ) as unknown as ObjectFiles;
-  const kernel = await Kernel.open({ addon, bpffs, files, cgroup, onRecycled: () => {} });
+  const kernel = await Kernel.open({ addon, bpffs, files, cgroup, ...plainKernel, onRecycled: () => {} });
   const interfaces = addon.interfaces().filter((one) => one.name === interfaceName);
-  const facts = {
-    interfaces,
-    cgroupId: (path: string) => addon.cgroupId(join(cgroup, path)),
-    ruleIndex: (id: string) => kernel.ruleIndex(id),
+  const facts: DeviceFacts = {
+    ...plainFacts(interfaces, (id) => kernel.ruleIndex(id)),
+    cgroupId: (path) => addon.cgroupId(join(cgroup, path)),
   };
   mkdirSync(join(cgroup, callerName), { recursive: true });
   const images = [compile(policy('first'), facts), compile(policy('second'), facts)] as const;
@@ -113,7 +119,7 @@ async function main(): Promise<void> {
   });
 
   kernel.settle(await kernel.loadStandby(source(1)));
-  kernel.attach({ interfaces, xdpMode: 'native', egress: 'tcx' });
+  kernel.attach(plainAttach(interfaces));
   // Traffic has been coming all the time; what the hooks see counts from here.
   const before = await counts(kernel);
   const caller = startCaller();
@@ -195,9 +201,10 @@ async function refill(kernel: Kernel, images: readonly [TableImage, TableImage])
       flags: table.mapFlags,
     });
     await addon.writeAll(map, table.keys, table.values);
-    const outer = set.maps.get(slotMaps[kind] ?? '');
+    const place = outerFor(kind, table.valueSize);
+    const outer = set.maps.get(place.map);
     if (outer === undefined) throw new Error(`no map for kind ${kind}`);
-    await addon.setInner(outer, slot, map);
+    await addon.setInner(outer, entryOf(place, slot), map);
     open.set(kind, map);
   }
   let swaps = 0;

@@ -113,6 +113,11 @@ export class Device {
     return ask('nsenter', [...enter, ...args, '--config', this.#configPath], { timeoutMs });
   }
 
+  /** Such a command as a program of a lab, which is in the device's namespace already. */
+  command(...args: readonly string[]): readonly string[] {
+    return [huskAgent, ...args, '--config', this.#configPath];
+  }
+
   async json(args: readonly string[]): Promise<unknown> {
     const { code, out, complaint } = await this.cli([...args, '--json']);
     if (code !== 0) throw new Error(`husk-agent ${args.join(' ')}: exit ${code}: ${complaint.trim()}`);

@@ -35,7 +35,7 @@ t.test('frames carry right checksums and captures come back as written', async (
   const back = readCapture(writeCapture(frames));
   t.equal(back.linkType, 1);
   t.strictSame(back.frames, frames);
-  t.throws(() => readCapture(writeCapture(frames).subarray(0, -1)), /cut off/);
+  t.throws(() => readCapture(writeCapture(frames).subarray(0, -1)), /the file ends in packet 1/);
   t.throws(() => readCapture(Buffer.alloc(64)), /not a capture/);
 });
 

@@ -1,4 +1,7 @@
-// Capture files (libpcap's classic format), read in both byte orders and both clock units, and written.
+// Capture files as tests want them: whole, as buffers of frames.
+
+import { writePcap } from '../../agent/policy/capture/pcap.ts';
+import { readCapture as read } from '../../agent/policy/capture/read-capture.ts';
 
 export interface Capture {
   /** 1: Ethernet. */
@@ -6,45 +9,17 @@ export interface Capture {
   readonly frames: readonly Buffer[];
 }
 
-const microseconds = 0xa1b2c3d4;
-const nanoseconds = 0xa1b23c4d;
-/** Of any packet in a file we read; larger is a damaged file. */
-const frameBytesMax = 1 << 18;
-
 export function readCapture(file: Buffer): Capture {
-  const magic = file.readUInt32LE(0);
-  const swapped = file.readUInt32BE(0);
-  const little = magic === microseconds || magic === nanoseconds;
-  if (!little && swapped !== microseconds && swapped !== nanoseconds) throw new Error('not a capture file');
-  const u32 = (at: number): number => (little ? file.readUInt32LE(at) : file.readUInt32BE(at));
-  const frames: Buffer[] = [];
-  for (let at = 24; at + 16 <= file.length; ) {
-    const length = u32(at + 8);
-    if (length > frameBytesMax || at + 16 + length > file.length)
-      throw new Error(`capture is cut off at ${at}`);
-    frames.push(file.subarray(at + 16, at + 16 + length));
-    at += 16 + length;
-  }
-  return { linkType: u32(20), frames };
+  const { packets, fault } = read(file);
+  if (fault !== null) throw fault;
+  const frames = packets.map(({ bytes }) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  return { linkType: packets[0]?.linkType ?? 1, frames };
 }
 
 export function writeCapture(frames: readonly Uint8Array[]): Buffer {
-  const head = Buffer.alloc(24);
-  head.writeUInt32LE(microseconds, 0);
-  head.writeUInt16LE(2, 4); // format 2.4
-  head.writeUInt16LE(4, 6);
-  head.writeUInt32LE(frameBytesMax, 16);
-  head.writeUInt32LE(1, 20);
-  const records = frames.map((frame, index) => {
-    const record = Buffer.alloc(16);
-    // A microsecond apart, so that a player that minds the clock sends at once.
-    record.writeUInt32LE(Math.floor(index / 1e6), 0);
-    record.writeUInt32LE(index % 1e6, 4);
-    record.writeUInt32LE(frame.length, 8);
-    record.writeUInt32LE(frame.length, 12);
-    return Buffer.concat([record, frame]);
-  });
-  return Buffer.concat([head, ...records]);
+  // A microsecond apart, so that a player that minds the clock sends at once.
+  const packets = frames.map((bytes, index) => ({ timeNs: BigInt(index) * 1000n, bytes }));
+  return Buffer.from(writePcap(packets, { linkType: 1, unit: 'microseconds' }));
 }
 
 /** The frames as if sent to another card: captures carry the addresses of the place they were taken at. */

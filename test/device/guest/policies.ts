@@ -1,0 +1,56 @@
+// The policies that the guests' tests put in force.
+
+const zones = { wan: { interfaces: ['hk0'] } } as const;
+
+/** Drops a listed peer and one port outwards; a service calls nobody but itself. */
+export const guarded: readonly unknown[] = [
+  {
+    apiVersion: 'husk/v1',
+    kind: 'PacketPolicy',
+    metadata: { name: 'wire' },
+    spec: {
+      mode: 'enforce',
+      zones,
+      sets: { listed: ['192.0.2.10/32', '2001:db8::10/128'] },
+      ingress: [
+        {
+          zone: 'wan',
+          default: 'allow',
+          rules: [{ id: 'listed', from: { set: 'listed' }, action: 'drop' }],
+        },
+      ],
+      egress: [
+        {
+          zone: 'wan',
+          default: 'allow',
+          rules: [{ id: 'no-7001', protocol: 'udp', ports: { to: 7001 }, action: 'drop' }],
+        },
+      ],
+    },
+  },
+  {
+    apiVersion: 'husk/v1',
+    kind: 'HardeningPolicy',
+    metadata: { name: 'stubd' },
+    spec: {
+      mode: 'enforce',
+      subject: { cgroup: 'stubd' },
+      rules: [{ id: 'no-call-home', connect: { except: ['127.0.0.0/8', '::1/128'] }, action: 'deny' }],
+    },
+  },
+];
+
+/** Lets nothing in. */
+export const shut: readonly unknown[] = [
+  {
+    apiVersion: 'husk/v1',
+    kind: 'PacketPolicy',
+    metadata: { name: 'shut' },
+    spec: {
+      mode: 'enforce',
+      zones,
+      ingress: [{ zone: 'wan', default: 'drop', rules: [] }],
+      egress: [],
+    },
+  },
+];
