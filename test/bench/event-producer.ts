@@ -3,7 +3,7 @@
 // `judge` runs the real packet program on one frame at a time, and each frame is dropped. That is bound by
 // the system call, so `flood` runs a program that calls the real emit_packet() 64 times a run.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { addon, type BpfObject, type ProgramHandle } from '../../native/index.ts';
@@ -91,8 +91,12 @@ function loadFlood(pins: string): ProgramHandle {
   const path = resolve(import.meta.dirname, '../../build/test-bpf/event_flood.bpf.o');
   const object: BpfObject = addon.openObject('event_flood', readFileSync(path));
   for (const name of object.mapNames()) {
-    // .rodata and the like are the object's own.
-    if (!name.includes('.')) object.reuseMap(name, addon.openPinnedMap(join(pins, 'maps', name)));
+    const path = join(pins, 'maps', name);
+    // .rodata, benches and the like are the object's own.
+    if (!existsSync(path)) continue;
+    const map = addon.openPinnedMap(path);
+    object.setMaxEntries(name, addon.mapInfo(map).maxEntries);
+    object.reuseMap(name, map);
   }
   object.load();
   return object.program('event_flood');

@@ -24,8 +24,9 @@ import { systemRandom } from '../../agent/os/random.ts';
 import { compile } from '../../agent/policy/compile.ts';
 import { parseDocuments } from '../../agent/policy/parse.ts';
 import { streamEvents } from '../../agent/stream-events.ts';
-import { encodeHuskPacketEvent, HuskPacketEvent } from '../../bpf/abi/layout.gen.ts';
+import { encodeHuskPacketEvent, HUSK_EVENT_DATA_BYTES, HuskPacketEvent } from '../../bpf/abi/layout.gen.ts';
 import { addon } from '../../native/index.ts';
+import { plainFacts, plainKernel } from '../lab/plain-kernel.ts';
 import type { ProducerOrder, ProducerReport } from './event-producer.ts';
 
 export interface EventsRun {
@@ -171,7 +172,14 @@ async function openKernel(bpffs: string): Promise<Kernel> {
   const files = Object.fromEntries(
     names.map((name) => [name, readFileSync(join(root, `build/bpf/${name}.bpf.o`))]),
   ) as unknown as ObjectFiles;
-  const kernel = await Kernel.open({ addon, bpffs, files, cgroup: null, onRecycled: () => {} });
+  const kernel = await Kernel.open({
+    addon,
+    bpffs,
+    files,
+    cgroup: null,
+    ...plainKernel,
+    onRecycled: () => {},
+  });
   const { documents, faults } = parseDocuments([
     {
       apiVersion: 'husk/v1',
@@ -192,11 +200,10 @@ async function openKernel(bpffs: string): Promise<Kernel> {
     },
   ]);
   if (faults.length > 0) throw new Error(JSON.stringify(faults));
-  const image = compile(documents, {
-    interfaces: [loopback],
-    cgroupId: () => null,
-    ruleIndex: (id) => kernel.ruleIndex(id),
-  });
+  const image = compile(
+    documents,
+    plainFacts([loopback], (id) => kernel.ruleIndex(id)),
+  );
   kernel.settle(await kernel.loadStandby({ serial: 1, bundleDigest: '0'.repeat(64), image }));
   // No budget: what is lost is lost by the rings, and counted there.
   kernel.setPacketEventsPerSecond(0xffffffff);
@@ -261,6 +268,14 @@ function distinct(): Pick<EventsBench, 'distinctPerSecond' | 'spoolBytesPerSecon
         tcpFlags: 2,
         family: 1,
         fragment: 0,
+        state: 0,
+        icmpType: 0,
+        icmpCode: 0,
+        link: 0,
+        outerVlan: 0,
+        dataLength: 0,
+        cameBy: 0,
+        data: new Uint8Array(HUSK_EVENT_DATA_BYTES),
       },
     });
   }

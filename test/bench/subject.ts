@@ -3,17 +3,22 @@
 // interface gives a test run its zone.
 
 import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { PolicyDocument } from '../../agent/contract/policy.ts';
 import { Kernel } from '../../agent/kernel/kernel.ts';
 import { type ObjectFiles, objects, setDirectory } from '../../agent/kernel/objects.ts';
 import { compile } from '../../agent/policy/compile.ts';
+import { type KernelSizes, usualSizes } from '../../agent/policy/kernel-memory.ts';
 import type { DeviceFacts, TableImage } from '../../agent/policy/table-image.ts';
 import { addon, type ProgramHandle } from '../../native/index.ts';
+import { plainFacts, plainKernel } from '../lab/plain-kernel.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const list = join(root, 'test/fixtures/blocklist-ipsum-2026-08-22.txt.gz');
+/** Counters for 10,000 rules of both generations. */
+export const benchSizes: KernelSizes = { ...usualSizes, counters: 24_576, cpus: cpus().length };
 export const noDigest = '0'.repeat(64);
 
 export function readList(): string[] {
@@ -25,8 +30,16 @@ export function objectFiles(): ObjectFiles {
   return Object.fromEntries(Object.keys(objects).map((name) => [name, read(name)])) as unknown as ObjectFiles;
 }
 
-export async function openKernel(bpffs: string): Promise<Kernel> {
-  return await Kernel.open({ addon, bpffs, files: objectFiles(), cgroup: null, onRecycled: () => {} });
+export async function openKernel(bpffs: string, sizes: KernelSizes = benchSizes): Promise<Kernel> {
+  return await Kernel.open({
+    addon,
+    bpffs,
+    files: objectFiles(),
+    cgroup: null,
+    ...plainKernel,
+    sizes,
+    onRecycled: () => {},
+  });
 }
 
 export function liveProgram(bpffs: string): ProgramHandle {
@@ -34,8 +47,7 @@ export function liveProgram(bpffs: string): ProgramHandle {
 }
 
 export function facts(kernel: Kernel): DeviceFacts {
-  const interfaces = [{ name: 'lo', index: 1 }];
-  return { interfaces, cgroupId: () => null, ruleIndex: (id) => kernel.ruleIndex(id) };
+  return plainFacts([{ name: 'lo', index: 1 }], (id) => kernel.ruleIndex(id));
 }
 
 /** `port` makes one policy another. */
