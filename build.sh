@@ -16,12 +16,12 @@ usage() {
     cat <<'USAGE'
 usage: ./build.sh VERB
 
-  deps     install what the build needs: Debian packages, npm packages, static libraries
+  deps     install what the build needs: Debian packages, npm packages, static libraries, kernels for guests
   build    deps, then BPF objects, addon, bundles and executables (dist/husk-agent, dist/husk)
   check    formats, lint, types and the shape of the source tree, which it does not change; deps first
   test     [FILES]: build, then all tests this machine can run, or those named
   demo     [--keep] [--json]: build, then the demonstration; `demo --help` says more
-  bench    [packets|swaps|events|memory] [--keep-as-baseline]: build, then the measurements
+  bench    [filter|packets|sets|rules|connections|reject|swaps|events|memory] [--keep-as-baseline]: build, then the measurements
   image    a device image (comes later)
   package  packages for distributions (comes later)
 USAGE
@@ -95,6 +95,8 @@ readonly PACKAGES=(
     gcc libc6-dev make m4 python3-minimal bzip2 xz-utils dpkg-dev ca-certificates # libraries and addon
     clang-19 llvm-19 clang-format-19 bpftool                                      # BPF objects
     git iproute2 openssl tcpreplay mosquitto mosquitto-clients util-linux procps  # tests
+    qemu-system-x86 busybox-static                                                # emulated guests
+    iptables nftables ipset                                                       # rulesets to compare imports with
 )
 
 is_installed() {
@@ -154,6 +156,14 @@ deps() {
     check_node
     [[ -d $LIBS ]] || say 'native/build-libs.sh: libbpf, libelf and zlib'
     native/build-libs.sh "$CACHE"
+    guest_kernels
+}
+
+# Debian's kernels for emulated guests. One that cannot be had is told of and fails nothing: its tests are skipped.
+guest_kernels() {
+    [[ $(uname -m) == x86_64 ]] || return 0
+    [[ -f $CACHE/kernels/checked ]] || say 'node test/device/fetch-kernels.ts: kernels for emulated guests'
+    node test/device/fetch-kernels.ts
 }
 
 # -- build ------------------------------------------------------------------------------------------------
