@@ -44,7 +44,7 @@ export interface AttachAt {
 
 export interface AttachWanted {
   readonly interfaces: readonly AttachAt[];
-  /** Interfaces that are none of these, and are to have nothing of ours; null: what else is attached stays as it is. */
+  /** Interfaces that are to have nothing of ours, where they are none of these; null: what else is attached stays as it is. */
   readonly others: readonly { readonly index: number }[] | null;
   /** TCX where the kernel has it (6.6), else clsact. */
   readonly tc: 'tcx' | 'clsact';
@@ -101,7 +101,8 @@ export function attachHooks(addon: Addon, set: ProgramSet, wanted: AttachWanted)
     if (pass.keep.has(name) || (isOthers && wanted.others === null)) continue;
     removeLink(addon, join(directory, name));
   }
-  if (wanted.tc === 'clsact' && wanted.others !== null) detachClsact(addon, wanted.others);
+  const others = wanted.others?.filter(({ index }) => !indexes.has(index)) ?? [];
+  if (wanted.tc === 'clsact') detachClsact(addon, others);
   return hooks;
 }
 
