@@ -8,35 +8,18 @@
  *
  * The twin runs under BPF_PROG_TEST_RUN only: it proves a standby slot before it goes live.
  */
-#include "include/tc_packet.h"
-
-#include "include/judge_packet.h"
-#include "include/reject_tc.h"
-
-static __always_inline int judge_ingress(struct __sk_buff *skb, husk_u32 role)
-{
-    if (!is_twin(role) && is_answer(skb))
-        return TC_ACT_UNSPEC;
-    struct bench *bench = bench_clear(role, skb->ifindex, 0, skb->len);
-    if (!bench)
-        return TC_ACT_UNSPEC;
-    if (find_zone(bench) && !judge_by_tables(skb, bench, role, parse(skb, role)))
-        bench->result.reason = HUSK_REASON_NO_GENERATION;
-    if (!conclude(skb, bench, role))
-        return TC_ACT_UNSPEC;
-    return is_answered(bench, role) ? husk_reject(skb, role) : TC_ACT_SHOT;
-}
+#include "include/judge_tc.h"
 
 SEC("tc")
 int husk_tc_ingress(struct __sk_buff *skb)
 {
-    return judge_ingress(skb, ROLE_TC_INGRESS);
+    return judge_tc(skb, ROLE_TC_INGRESS, 0);
 }
 
 SEC("tc")
 int husk_tc_ingress_twin(struct __sk_buff *skb)
 {
-    return judge_ingress(skb, ROLE_TC_INGRESS_TWIN);
+    return judge_tc(skb, ROLE_TC_INGRESS_TWIN, 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

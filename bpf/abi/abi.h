@@ -131,10 +131,7 @@ enum husk_total {
     HUSK_TOTAL_DEFERRED = 11,
     HUSK_TOTAL_REJECTS_SENT = 12,
     HUSK_TOTAL_REJECTS_SUPPRESSED = 13, /* over the budget, or of what is never answered */
-    HUSK_TOTAL_COOKIES_SENT = 14,
-    HUSK_TOTAL_COOKIES_GOOD = 15,
-    HUSK_TOTAL_COOKIES_BAD = 16,
-    HUSK_TOTAL_TRACES_LOST = 17, /* the tracer's ring was full */
+    HUSK_TOTAL_TRACES_LOST = 17,        /* the tracer's ring was full */
     HUSK_TOTAL_COUNT = 32,
 };
 

@@ -171,7 +171,7 @@ enum husk_connection_count {
     HUSK_COUNT_UNFOLLOWED = 3,      /* allowed in state new and not remembered: there is no table */
     HUSK_COUNT_VOIDED = 4,          /* judged again and not allowed */
     HUSK_COUNT_RATES_EVICTED = 5,   /* token buckets that made room before they were full again */
-    HUSK_COUNT_CONNECTION_COUNT = 8,
+    HUSK_COUNT_COUNT = 8,
 };
 
 #endif

@@ -19,7 +19,6 @@ export const HUSK_CLASSIFIER_LARGE_BYTES = 4194304;
 export const HUSK_CLASSIFIER_SMALL_ENTRIES = 64;
 export const HUSK_CLASSIFIER_MEDIUM_ENTRIES = 3904;
 export const HUSK_CLASSIFIER_LARGE_ENTRIES = 10048;
-export const HUSK_CLASSIFIER_MEDIUM_WORDS = 64;
 export const HUSK_CLASSIFIER_LARGE_WORDS = 160;
 export const HUSK_CLASSIFIER_SECTIONS = 4;
 export const HUSK_CLASSIFIER_ROOT4 = 512;
@@ -219,9 +218,6 @@ export const HuskTotal = {
   DEFERRED: 11,
   REJECTS_SENT: 12,
   REJECTS_SUPPRESSED: 13,
-  COOKIES_SENT: 14,
-  COOKIES_GOOD: 15,
-  COOKIES_BAD: 16,
   TRACES_LOST: 17,
   COUNT: 32,
 } as const;
@@ -262,7 +258,7 @@ export const HuskConnectionCount = {
   UNFOLLOWED: 3,
   VOIDED: 4,
   RATES_EVICTED: 5,
-  CONNECTION_COUNT: 8,
+  COUNT: 8,
 } as const;
 export type HuskConnectionCount = (typeof HuskConnectionCount)[keyof typeof HuskConnectionCount];
 
@@ -2384,7 +2380,7 @@ export function decodeHuskTrace(view: DataView, at: number): HuskTrace {
 
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = '975024ac53560d782912778e2f7759624aabb5074240822fe7782b36994243ea';
+export const layoutDigest = 'bf782511bef7fb3277438a50e008ca776c2acc9dd0540d14da5b9d18fd7010d8';
 
 export interface LayoutField {
   readonly name: string;
@@ -2874,9 +2870,6 @@ export const layout: Layout = {
       ['HUSK_TOTAL_DEFERRED', 11],
       ['HUSK_TOTAL_REJECTS_SENT', 12],
       ['HUSK_TOTAL_REJECTS_SUPPRESSED', 13],
-      ['HUSK_TOTAL_COOKIES_SENT', 14],
-      ['HUSK_TOTAL_COOKIES_GOOD', 15],
-      ['HUSK_TOTAL_COOKIES_BAD', 16],
       ['HUSK_TOTAL_TRACES_LOST', 17],
       ['HUSK_TOTAL_COUNT', 32],
     ] },
@@ -2909,7 +2902,7 @@ export const layout: Layout = {
       ['HUSK_COUNT_UNFOLLOWED', 3],
       ['HUSK_COUNT_VOIDED', 4],
       ['HUSK_COUNT_RATES_EVICTED', 5],
-      ['HUSK_COUNT_CONNECTION_COUNT', 8],
+      ['HUSK_COUNT_COUNT', 8],
     ] },
     { name: 'husk_limit_per', values: [
       ['HUSK_LIMIT_PER_RULE', 1],

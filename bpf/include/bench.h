@@ -91,4 +91,16 @@ static __always_inline const struct husk_generation *generation_of(husk_u32 slot
     return table_wide(&generation_slots, slot);
 }
 
+/* As before any rule was looked at. */
+static __always_inline void bench_decide_nothing(struct bench *bench)
+{
+    struct husk_tried *result = &bench->result;
+    result->verdict = HUSK_VERDICT_ALLOW;
+    result->reason = HUSK_REASON_NO_GENERATION;
+    result->rule = HUSK_RULE_NONE;
+    result->monitored = HUSK_RULE_NONE;
+    result->noted = 0;
+    result->last_noted = HUSK_RULE_NONE;
+}
+
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Later fragments have no ports. The first one, once it was judged, leaves its state here for those that
+ * Later fragments have no ports. The first one, once it was allowed, leaves its state here for those that
  * follow within 30 s; a later one that comes before its first is of nothing, and is not kept waiting.
  *
  * The kernel's LRU hash: bounded, keyed by a random of its own, and fragments are rare enough for its lock.

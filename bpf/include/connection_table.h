@@ -53,7 +53,7 @@ struct {
 /* By enum husk_connection_count. Writers: packet programs. Reader: user space. */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, HUSK_COUNT_CONNECTION_COUNT);
+    __uint(max_entries, HUSK_COUNT_COUNT);
     __type(key, husk_u32);
     __type(value, husk_u64);
 } connection_counts SEC(".maps");

@@ -166,10 +166,7 @@ GLOBAL husk_put_back(husk_u32 role)
     bench->zone = aside->zone;
     bench->is_quiet = is_twin(role);
     bench->is_egress = !is_ingress(role);
-    bench->result.verdict = HUSK_VERDICT_ALLOW;
-    bench->result.reason = HUSK_REASON_NO_GENERATION;
-    bench->result.rule = HUSK_RULE_NONE;
-    bench->result.monitored = HUSK_RULE_NONE;
+    bench_decide_nothing(bench);
     return 0;
 }
 
@@ -199,8 +196,8 @@ GLOBAL husk_opened_flags(husk_u32 role)
         return 0;
     if (is_ingress(role))
         return classifier->key.device ? HUSK_CONNECTION_TO_DEVICE : 0;
-    if (bench->packet.came_by)
-        return HUSK_CONNECTION_EGRESS | (is_forwarded(bench) ? HUSK_CONNECTION_FORWARDED : 0);
+    if (is_forwarded(bench))
+        return HUSK_CONNECTION_EGRESS | HUSK_CONNECTION_FORWARDED;
     const struct husk_generation *generation = generation_of(bench->slot);
     bool is_service = generation && is_to_service(bench, generation, true);
     return HUSK_CONNECTION_EGRESS | HUSK_CONNECTION_DEVICE | (is_service ? HUSK_CONNECTION_SERVICE : 0);
@@ -237,7 +234,7 @@ GLOBAL husk_keep_connection(husk_u32 role)
     const struct husk_generation *generation = generation_of(bench->slot);
     if (!generation)
         return 0;
-    bool is_devices_own = !is_ingress(role) && !bench->packet.came_by;
+    bool is_devices_own = !is_ingress(role) && !is_forwarded(bench);
     /* Of services alone: what the device opens itself. */
     if (generation->connections.is_followed == HUSK_FOLLOWS_ALL || bench->connection.is_known ||
         is_devices_own)

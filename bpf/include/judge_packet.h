@@ -288,12 +288,7 @@ static __always_inline struct bench *bench_clear(husk_u32 role, husk_u32 ifindex
         return NULL;
     __builtin_memset(&bench->packet, 0, sizeof(bench->packet));
     __builtin_memset(&bench->connection, 0, sizeof(bench->connection));
-    bench->result.verdict = HUSK_VERDICT_ALLOW;
-    bench->result.reason = HUSK_REASON_NO_GENERATION;
-    bench->result.rule = HUSK_RULE_NONE;
-    bench->result.monitored = HUSK_RULE_NONE;
-    bench->result.noted = 0;
-    bench->result.last_noted = HUSK_RULE_NONE;
+    bench_decide_nothing(bench);
     bench->result.state = HUSK_CONNECTION_NONE;
     bench->is_counted = 0;
     bench->serial = 0;

@@ -46,10 +46,6 @@ export function surely(
   );
 }
 
-/** Limits that hold back some of these packets. */
-export const limitsOf = ({ stages }: Outcome): readonly Stage[] =>
-  stages.filter(({ limit }) => limit !== null);
-
 export const decider = (outcome: Outcome): Step => {
   const first = outcome.stages[0];
   if (first === undefined) throw new RangeError('an outcome without a stage');

@@ -5,9 +5,6 @@ export type Bits = Uint32Array;
 /** An even number of words, so that it is whole words of 64 bits as well. */
 export const bitsOf = (count: number): Bits => new Uint32Array(Math.ceil(count / 64) * 2);
 
-export const hasBit = (bits: Bits, index: number) =>
-  (((bits[index >> 5] as number) >>> (index & 31)) & 1) === 1;
-
 export function setBit(bits: Bits, index: number): void {
   bits[index >> 5] = (bits[index >> 5] as number) | (1 << (index & 31));
 }

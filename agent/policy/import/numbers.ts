@@ -4,7 +4,6 @@ import { type PortRange, portMax } from '../ports.ts';
 
 export type Numbers = readonly PortRange[];
 
-export const allNumbers: Numbers = [{ first: 0, last: portMax }];
 export const isAll = (numbers: Numbers): boolean =>
   numbers.length === 1 && numbers[0]?.first === 0 && numbers[0].last === portMax;
 
