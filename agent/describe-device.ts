@@ -109,11 +109,13 @@ export function kernelRow(kernel: Kernel, status: KernelStatus): Row {
     slot: status.live.slot,
     hooks: status.hooks,
     kernelBytes: status.kernelBytes,
-    totals: Object.fromEntries(
-      Object.entries(kernel.totals()).map(([name, count]) => [name, shownCount(count)]),
-    ),
+    totals: shownCounts(kernel.totals()),
+    connectionCounts: shownCounts(kernel.connectionCounts()),
   };
 }
+
+const shownCounts = (counts: Readonly<Record<string, bigint>>) =>
+  Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, shownCount(count)]));
 
 /** All interfaces, with their zone in the policy in force, why they are judged elsewhere, and what is attached and why. */
 function interfaceRows(parts: DeviceParts): Row[] {

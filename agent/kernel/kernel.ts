@@ -8,6 +8,7 @@
 import {
   encodeHuskTrace,
   HUSK_OWN_ADDRESSES_MAX,
+  HuskConnectionCount,
   HuskConnectionSetup,
   HuskTotal,
   HuskTrace,
@@ -225,15 +226,28 @@ export class Kernel {
 
   /** Totals of all programs by name, as in `INGRESS` or `PACKET_EVENTS_LOST`, over all CPUs. */
   totals(): Record<string, bigint> {
-    const map = mapOf(this.#set, 'totals');
+    return this.#sums('totals', HuskTotal);
+  }
+
+  /** What became of connections and token buckets, by name, as in `OPENED` or `EVICTED`, over all CPUs. */
+  connectionCounts(): Record<string, bigint> {
+    return this.#sums('connection_counts', HuskConnectionCount);
+  }
+
+  /** Of a per-CPU array that is indexed by an enum. */
+  #sums(
+    name: Parameters<typeof mapOf>[1],
+    indexes: Readonly<Record<string, number>>,
+  ): Record<string, bigint> {
+    const map = mapOf(this.#set, name);
     const sums: Record<string, bigint> = {};
-    for (const [name, index] of Object.entries(HuskTotal)) {
-      if (name === 'COUNT') continue;
+    for (const [counter, index] of Object.entries(indexes)) {
+      if (counter === 'COUNT') continue;
       const value = this.#options.addon.lookup(map, Uint8Array.of(index, 0, 0, 0)) ?? new Uint8Array();
       const perCpu = new DataView(value.buffer, value.byteOffset, value.byteLength);
       let sum = 0n;
       for (let at = 0; at + 8 <= value.length; at += 8) sum += perCpu.getBigUint64(at, true);
-      sums[name] = sum;
+      sums[counter] = sum;
     }
     return sums;
   }

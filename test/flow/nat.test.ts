@@ -66,7 +66,9 @@ t.test('a router that translates', { skip, timeout: 110_000 }, async (t) => {
   await t.test(
     'a reply to what was masqueraded goes through, though it is addressed to the device',
     async (t) => {
+      const { OPENED: opened } = router.kernel.connectionCounts();
       const udp = await router.moved(() => say(lan, 'udp', addresses.controller, ports.plain));
+      t.equal(router.kernel.connectionCounts().OPENED, (opened ?? 0n) + 2n, 'one of the LAN, one translated');
       t.equal(udp.answer, 'echo');
       t.strictSame(udp.hits, { 'lan-new-through': 1, 'reply-through': 1, 'wan:default-egress': 1 });
       const tcp = await router.moved(() => say(lan, 'tcp', addresses.controller, ports.plain));
