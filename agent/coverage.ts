@@ -3,11 +3,12 @@
 //
 // A rule of a zone needs a hook of its direction on every interface that the zone names and that is there, but for
 // those whose packets are judged elsewhere; a rule for calls needs all cgroup hooks. What lacks one is reported as degraded, with what is missing; so is a denial of
-// connect, for which cgroup hooks are not the full set.
+// connect, for which cgroup hooks are not the full set, and SYN cookies that the kernel does not give as the policy wants them.
 
 import type { HardeningPolicy, PacketPolicy, PolicyDocument } from './contract/policy.ts';
 import type { RuleState } from './contract/state.ts';
 import { matchesGlob } from './policy/globs.ts';
+import { synCookiesId, zoneDefaultId } from './policy/ids.ts';
 import type { CompiledRule } from './policy/table-image.ts';
 
 export interface CoverageFacts {
@@ -19,6 +20,8 @@ export interface CoverageFacts {
   readonly hooks: readonly string[];
   /** Interfaces of zones that are judged elsewhere (policy/zone-rows.ts). */
   readonly leftOut?: readonly string[];
+  /** `net.ipv4.tcp_syncookies`, which is about IPv6 too; null: the kernel has none. Absent: 2. */
+  readonly synCookies?: number | null;
   /** What of `uncovered: drop` is not kept; '' where all of it is. */
   readonly uncoveredUnkept?: string;
 }
@@ -54,7 +57,10 @@ export function lowerUncovered(rules: readonly RuleState[], facts: CoverageFacts
     const zones = facts.documents.flatMap((one) =>
       one.kind === 'PacketPolicy' ? zonesOfRule(one, id, at) : [],
     );
-    return zones.flatMap(({ name, interfaces, uncovered }) => {
+    const isCookies = at === 'ingress' && zones.some((zone) => isSynCookies(id, zone));
+    return [...(isCookies ? cookiesLack(facts.synCookies) : []), ...zones.flatMap(unreached)];
+
+    function unreached({ name, interfaces, uncovered }: Zone): string[] {
       const there = facts.interfaces.filter((known) => interfaces.some((glob) => matchesGlob(glob, known)));
       const unkept = uncovered === 'drop' ? (facts.uncoveredUnkept ?? '') : '';
       if (there.length === 0)
@@ -64,8 +70,19 @@ export function lowerUncovered(rules: readonly RuleState[], facts: CoverageFacts
         .filter((known) => !packetHooks[at].some((hook) => attached.has(`${hook} ${known}`)))
         .map((known) => `${packetHooks[at].join(' or ')} is not attached to ${known}`);
       return unkept === '' ? open : [...open, unkept];
-    });
+    }
   }
+}
+
+/** What is not as the policy has it where the kernel gives no cookie, or not yet. */
+function cookiesLack(setting: number | null = 2): string[] {
+  if (setting === 2) return [];
+  const instead = 'a limit per source holds instead';
+  if (setting === null) return [`no SYN cookies in this kernel (CONFIG_SYN_COOKIES): ${instead}`];
+  if (setting === 0) return [`no SYN cookies, since net.ipv4.tcp_syncookies is 0: ${instead}`];
+  return [
+    `net.ipv4.tcp_syncookies is ${setting}: no SYN cookies before a listener's queue is full, until then ${instead}; with 2 they are given from the rate on`,
+  ];
 }
 
 /** Whether the rule, or the default, is a denial of connect. */
@@ -76,7 +93,10 @@ function deniesConnect({ metadata, spec }: HardeningPolicy, id: string): boolean
   );
 }
 
+const isSynCookies = (id: string, { policy, name }: Zone) => synCookiesId(policy, name) === id;
+
 interface Zone {
+  readonly policy: PacketPolicy;
   readonly name: string;
   readonly interfaces: readonly string[];
   readonly uncovered: 'allow' | 'drop';
@@ -88,9 +108,12 @@ function zonesOfRule(policy: PacketPolicy, id: string, at: 'ingress' | 'egress')
   return policy.spec[at]
     .filter(
       (list) =>
-        list.rules.some((rule) => `${name}/${rule.id}` === id) || `${name}/${list.zone}:default-${at}` === id,
+        list.rules.some((rule) => `${name}/${rule.id}` === id) ||
+        zoneDefaultId(policy, list.zone, at) === id ||
+        (at === 'ingress' && synCookiesId(policy, list.zone) === id),
     )
     .map((list) => ({
+      policy,
       name: list.zone,
       interfaces: policy.spec.zones[list.zone]?.interfaces ?? [],
       uncovered: policy.spec.zones[list.zone]?.uncovered ?? 'allow',

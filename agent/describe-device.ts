@@ -33,6 +33,8 @@ export interface DeviceParts {
   readonly clock: Clock;
   readonly interfaces: () => readonly NetworkInterface[];
   readonly floor: () => FloorState;
+  /** `net.ipv4.tcp_syncookies` as it is now; null: there is none. */
+  readonly synCookies: () => number | null;
   /** null until the session is made. */
   readonly link: () => LinkStatus | null;
   readonly counts: () => Row;
@@ -189,7 +191,7 @@ function dropRows({ drops, clock }: DeviceParts): Row[] {
 }
 
 /** Proven, and reached by a hook: only both together are called enforced. */
-function ruleStates({ kernel, applier, interfaces, floor }: DeviceParts): readonly RuleState[] {
+function ruleStates({ kernel, applier, interfaces, floor, synCookies }: DeviceParts): readonly RuleState[] {
   const { documents, image, rules } = applier.state();
   return lowerUncovered(rules, {
     documents,
@@ -197,6 +199,7 @@ function ruleStates({ kernel, applier, interfaces, floor }: DeviceParts): readon
     interfaces: interfaces().map((one) => one.name),
     hooks: kernel.status().hooks,
     leftOut: (image?.leftOut ?? []).map((one) => one.interface),
+    synCookies: synCookies(),
     uncoveredUnkept: floor().why,
   });
 }

@@ -45,6 +45,7 @@ import { DiskFiles, type Files } from './os/files.ts';
 import { makeLog } from './os/log.ts';
 import { findHardwareId, hardwareIdOfMac, readMachine } from './os/machine.ts';
 import { systemRandom } from './os/random.ts';
+import { readSynCookies } from './os/syn-cookies.ts';
 import { ceilingLeast, ceilingPart } from './policy/kernel-memory.ts';
 import {
   findCgroup,
@@ -236,6 +237,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     clock,
     interfaces: () => addon.interfaces(),
     floor: () => floor.state(),
+    synCookies: readSynCookies,
     link: () => session?.status() ?? null,
     counts: () => ({ ...events?.counts(), ...answerer.counts() }),
     drops: () => events?.drops() ?? [],

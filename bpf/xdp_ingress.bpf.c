@@ -49,8 +49,8 @@ static __always_inline void find_quoted(struct xdp_md *ctx, struct bench *bench,
     connection_find_quoted_xdp(ctx, &bench->connection, &bench->packet, settings, bench->generation, now);
 }
 
-#include "include/judge_packet.h"
 #include "include/reject_xdp.h"
+#include "include/judge_packet.h"
 
 static __always_inline int judge_ingress(struct xdp_md *ctx, husk_u32 role)
 {
@@ -62,7 +62,7 @@ static __always_inline int judge_ingress(struct xdp_md *ctx, husk_u32 role)
     if (find_zone(bench) && !judge_by_tables(ctx, bench, role, husk_parse(ctx, role)))
         bench->result.reason = HUSK_REASON_NO_GENERATION;
     if (!conclude(ctx, bench, role))
-        return XDP_PASS;
+        return bench->answer_bytes ? husk_send_cookie(ctx, role) : XDP_PASS;
     return is_answered(bench, role) ? husk_reject(ctx, role) : XDP_DROP;
 }
 

@@ -60,6 +60,15 @@ export interface ZoneRules {
   /** What happens to a packet that no rule decides. */
   readonly default: 'allow' | 'drop' | 'reject';
   readonly rules: readonly PacketRule[];
+  /** ingress: SYNs to the device itself above a rate are answered with SYN cookies. */
+  readonly synCookies?: SynCookies;
+}
+
+export interface SynCookies {
+  /** SYNs of the zone that are handled as any other, as in `100/s`; what is above it gets a cookie. */
+  readonly above: string;
+  /** SYNs of each source (IPv4 address, IPv6 /64) where no cookie can be given. Default: `10/s`. */
+  readonly perSource?: string;
 }
 
 /** A packet matches a rule when every condition that is written holds. */

@@ -27,6 +27,7 @@ export type {
   Protocol,
   RejectWith,
   SetSource,
+  SynCookies,
   TcpFlag,
   VlanMatch,
   Zone,

@@ -49,6 +49,7 @@ const reasonNames: Readonly<Record<number, string>> = {
   [HuskReason.NO_SUBJECT]: 'no-subject',
   [HuskReason.LIMITED]: 'limited',
   [HuskReason.DEFERRED]: 'deferred',
+  [HuskReason.COOKIE]: 'cookie',
 };
 const packetVerdicts: Readonly<Record<number, PacketEvent['verdict']>> = {
   [HuskVerdict.ALLOW]: 'allow',

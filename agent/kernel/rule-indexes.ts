@@ -12,7 +12,7 @@ import {
   HuskZone,
 } from '../../bpf/abi/layout.gen.ts';
 
-/** Kinds of table whose values name rules; a zone names its defaults. */
+/** Kinds of table whose values name rules; a zone names its defaults and its SYN cookies. */
 export const namingKinds = [HuskTable.ZONES, HuskTable.INGRESS, HuskTable.EGRESS, HuskTable.CALLS] as const;
 
 /** Of the values of a table, back to back. */
@@ -22,7 +22,9 @@ export function indexesOf(kind: (typeof namingKinds)[number], values: Uint8Array
     case HuskTable.ZONES:
       return each(values, HuskZone.size, (at) => {
         const zone = decodeHuskZone(view, at);
-        return [zone.ingressDefaultRule, zone.egressDefaultRule].filter((index) => index !== HUSK_RULE_NONE);
+        return [zone.ingressDefaultRule, zone.egressDefaultRule, zone.synCookiesRule].filter(
+          (index) => index !== HUSK_RULE_NONE,
+        );
       });
     case HuskTable.CALLS:
       return each(values, HuskCallList.size, (at) => {

@@ -129,6 +129,7 @@ export const packetMaps = [
   'rates',
   'reject_budget',
   'clocks',
+  'cookie_clock',
 ] as const;
 
 /**

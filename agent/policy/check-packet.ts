@@ -48,11 +48,23 @@ export function checkPacketPolicy(document: PacketPolicy, checking: Checking): v
         fault([...path, 'zone'], `zone "${zone.zone}" is listed before in ${direction}`);
       }
       zonesSeen.add(zone.zone);
+      checkSynCookies(zone, direction, path, checking);
       checkZoneRules(document, zone, { document, direction, zone: zone.zone, path, checking, setsUsed });
     });
   }
   checkExpectations(document, checking, setsUsed);
   warnOfUnused(document, setsUsed, checking);
+}
+
+/** Only what comes in can be answered. */
+function checkSynCookies(
+  { synCookies }: ZoneRules,
+  direction: Direction,
+  path: Path,
+  { fault }: Checking,
+): void {
+  if (synCookies === undefined || direction === 'ingress') return;
+  fault([...path, 'synCookies'], 'is for ingress: what goes out is not answered', { what: 'key' });
 }
 
 function checkZoneName({ spec }: PacketPolicy, zone: string, path: Path, { fault }: Checking): void {

@@ -11,7 +11,7 @@ import { checkConnectionSettings, checkPacketPolicy } from './check-packet.ts';
 import { type Checking, checkEntries, checkEntry } from './checking.ts';
 import { type Fault, FaultList, type Path } from './faults.ts';
 import { globsOverlap } from './globs.ts';
-import { callDefaultId, callNames, directions, ruleId, zoneDefaultId } from './ids.ts';
+import { callDefaultId, callNames, directions, ruleId, synCookiesId, zoneDefaultId } from './ids.ts';
 import { SetResolver } from './sets.ts';
 
 /** Entries of one set that are counted one by one; each takes a counter for each CPU. */
@@ -156,7 +156,14 @@ export function idsOf(document: PolicyDocument): readonly IdAt[] {
       const id = zoneDefaultId(document, zone.zone, direction);
       if (zonesSeen.has(id)) return rules;
       zonesSeen.add(id);
-      return [...rules, { id, local: `default of ${zone.zone}`, path: [...path, 'zone'] }];
+      const cookies = synCookiesId(document, zone.zone);
+      return [
+        ...rules,
+        { id, local: `default of ${zone.zone}`, path: [...path, 'zone'] },
+        ...(zone.synCookies === undefined || direction === 'egress'
+          ? []
+          : [{ id: cookies, local: `SYN cookies of ${zone.zone}`, path: [...path, 'synCookies'] }]),
+      ];
     }),
   );
 }

@@ -10,25 +10,27 @@ import {
   HUSK_RULE_NONE,
   HUSK_RULE_PER_PACKET,
   HUSK_RULES_MAX,
+  HUSK_ZONE_SYN_COOKIES,
   HUSK_ZONES_MAX,
   HuskExtra,
   HuskMode,
   HuskRejectWith,
   HuskRule,
+  type HuskSynLimits,
   HuskTable,
   HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
-import type { PacketPolicy, PacketRule, RejectWith } from '../contract/policy.ts';
+import type { PacketPolicy, PacketRule, RejectWith, SynCookies } from '../contract/policy.ts';
 import { setTables } from './big-set-tables.ts';
 import { classesTable } from './classes-table.ts';
 import type { ClassifierEntry } from './classifier/entry.ts';
 import { connectionSettings, serviceRows } from './connection-settings.ts';
 import { type Following, followInterfaces } from './following.ts';
-import { type Direction, directions, effectiveMode, ruleId, zoneDefaultId } from './ids.ts';
+import { type Direction, directions, effectiveMode, ruleId, synCookiesId, zoneDefaultId } from './ids.ts';
 import { type Named, packetConditions } from './packet-conditions.ts';
-import { entriesOf, type RuleEntry } from './packet-entries.ts';
+import { entriesOf, limitOf, type RuleEntry } from './packet-entries.ts';
 import { rangeCount } from './ranges.ts';
-import { rateOf } from './rate.ts';
+import { rateOf, synRates } from './rate.ts';
 import { SetUses } from './set-uses.ts';
 import type { ResolvedSet, SetResolver } from './sets.ts';
 import type { AddRule, CompiledSet, DeviceFacts, GenerationSettings, LeftOut, Table } from './table-image.ts';
@@ -103,6 +105,8 @@ export class PacketCompiler {
   readonly #named = new Map<string, { readonly set: ResolvedSet; readonly rules: Set<string> }>();
   /** Conditions on interfaces; the index is the bit. */
   readonly #interfaceConditions: Named[] = [];
+  /** By number of the zone; null: it has no SYN cookies. */
+  readonly #synLimits: (HuskSynLimits | null)[] = [];
   #dropsUnparseable = false;
 
   constructor(resolver: SetResolver, addRule: AddRule) {
@@ -120,6 +124,7 @@ export class PacketCompiler {
     const numbers = new Map(names.map((name, index) => [name, this.#zones.length + index]));
     const mode = spec.mode === 'enforce' ? 'enforce' : 'monitor';
     const defaults = new Map<string, ZoneDefault>();
+    const cookieRules = new Map<string, number>();
     for (const direction of directions) {
       for (const list of spec[direction]) {
         const zone = numbers.get(list.zone) ?? 0;
@@ -131,6 +136,10 @@ export class PacketCompiler {
           verdict: verdicts[list.default],
           mode: modes[mode],
         });
+        if (list.synCookies === undefined) continue;
+        const cookies = synCookiesId(document, list.zone);
+        cookieRules.set(list.zone, this.#addRule({ id: cookies, at: direction, mode, verdict: 'allow' }));
+        this.#synLimits[zone] = synLimits(cookies, list.synCookies);
       }
     }
     for (const [name, { interfaces }] of Object.entries(spec.zones)) {
@@ -147,6 +156,8 @@ export class PacketCompiler {
           ingressMode: ingress.mode,
           egressDefault: egress.verdict,
           egressMode: egress.mode,
+          synCookiesRule: cookieRules.get(name) ?? HUSK_RULE_NONE,
+          flags: cookieRules.has(name) ? HUSK_ZONE_SYN_COOKIES : 0,
         },
       });
     }
@@ -228,6 +239,7 @@ export class PacketCompiler {
       services: serviceRows(facts.neverDrop),
       ingressSets: this.#uses.usesOf('ingress'),
       egressSets: this.#uses.usesOf('egress'),
+      synLimits: Array.from({ length: HUSK_ZONES_MAX }, (_, zone) => this.#synLimits[zone] ?? noSynLimits),
       unparseableVerdict: this.#dropsUnparseable ? HuskVerdict.DROP : HuskVerdict.ALLOW,
     };
   }
@@ -260,6 +272,13 @@ export class PacketCompiler {
     }
     return (1 << bit) >>> 0;
   }
+}
+
+const noSynLimits: HuskSynLimits = { above: limitOf('', null), perSource: limitOf('', null) };
+
+function synLimits(id: string, cookies: SynCookies): HuskSynLimits {
+  const { above, perSource } = synRates(cookies);
+  return { above: limitOf(id, above), perSource: limitOf(id, perSource) };
 }
 
 const originDevice = 1;

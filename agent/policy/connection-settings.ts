@@ -41,16 +41,18 @@ export function packetPoliciesOn(documents: readonly PolicyDocument[]): readonly
   return documents.filter((one) => one.kind === 'PacketPolicy').filter(({ spec }) => spec.mode !== 'off');
 }
 
-/** Whether some rule that is compiled asks for a state, or whether it is for the device, which goes by it too. */
+/** Whether some rule that is compiled asks for a state, or whether it is for the device, which goes by it too; so do SYN cookies. */
 export function asksForState(policies: readonly PacketPolicy[]): boolean {
   return policies.some(({ spec }) =>
     directions.some((direction) =>
-      spec[direction].some(({ rules }) =>
-        rules.some(
-          (rule) =>
-            (rule.state !== undefined || rule.toDevice !== undefined) &&
-            effectiveMode(spec.mode, rule.mode) !== 'off',
-        ),
+      spec[direction].some(
+        ({ rules, synCookies }) =>
+          synCookies !== undefined ||
+          rules.some(
+            (rule) =>
+              (rule.state !== undefined || rule.toDevice !== undefined) &&
+              effectiveMode(spec.mode, rule.mode) !== 'off',
+          ),
       ),
     ),
   );

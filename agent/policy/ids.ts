@@ -14,6 +14,8 @@ export const ruleId = (document: Named, rule: { readonly id: string }) =>
   `${document.metadata.name}/${rule.id}`;
 export const zoneDefaultId = (document: Named, zone: string, direction: Direction) =>
   `${document.metadata.name}/${zone}:default-${direction}`;
+export const synCookiesId = (document: Named, zone: string) =>
+  `${document.metadata.name}/${zone}:syn-cookies`;
 export const callDefaultId = (document: Named, call: CallName) => `${document.metadata.name}/default-${call}`;
 
 const strictness: Record<Mode, number> = { off: 0, monitor: 1, enforce: 2 };

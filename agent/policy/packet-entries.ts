@@ -173,7 +173,8 @@ const limitPers = {
   flow: HuskLimitPer.FLOW,
 } as const;
 
-function limitOf(id: string, rate: Rate | null): HuskLimit {
+/** As the programs have it. */
+export function limitOf(id: string, rate: Rate | null): HuskLimit {
   return {
     costNs: rate?.costNs ?? 0n,
     depthNs: rate?.depthNs ?? 0n,

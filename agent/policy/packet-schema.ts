@@ -125,12 +125,14 @@ const packetMatch = {
   length: z.exactOptional(orNot(numberMatch).describe('Bytes from the IP header on.')),
 };
 
+const rate = z
+  .string()
+  .regex(/^[1-9]\d{0,8}\/[smhd]$/, 'has to be a rate such as 10/s, 600/m, 5/h or 100/d')
+  .describe('Packets per second, minute, hour or day.');
+
 const limit = z
   .strictObject({
-    rate: z
-      .string()
-      .regex(/^[1-9]\d{0,8}\/[smhd]$/, 'has to be a rate such as 10/s, 600/m, 5/h or 100/d')
-      .describe('Packets per second, minute, hour or day.'),
+    rate,
     burst: z.exactOptional(z.int().min(1).max(burstMax)),
     per: z.exactOptional(z.enum(['rule', 'source', 'flow'])),
     prefix: z.exactOptional(
@@ -159,6 +161,14 @@ const zoneRules = z.strictObject({
   zone: zoneName,
   default: z.enum(['allow', 'drop', 'reject']).describe('What happens to a packet that no rule decides.'),
   rules: z.array(packetRule).max(rulesMax).describe('The first rule that matches decides.'),
+  synCookies: z.exactOptional(
+    z
+      .strictObject({
+        above: rate.describe('SYNs of the zone to the device itself that are handled as any other.'),
+        perSource: z.exactOptional(rate.describe('SYNs of each source where no cookie can be given.')),
+      })
+      .describe('ingress: SYNs to the device itself above a rate are answered with SYN cookies.'),
+  ),
 });
 
 const expectation = z

@@ -1,6 +1,6 @@
 // Limits as numbers: what one packet costs, how deep the bucket is, and by what its buckets are kept (PACKETS.md §7).
 
-import type { Limit, PacketRule } from '../contract/policy.ts';
+import type { Limit, PacketRule, SynCookies } from '../contract/policy.ts';
 
 export interface Rate {
   /** Nanoseconds: how long one packet's token takes to come back. At least 1. */
@@ -32,6 +32,20 @@ export function rateOf(limit: Limit, action: PacketRule['action']): Rate {
     prefix4: limit.prefix?.ipv4 ?? 32,
     prefix6: limit.prefix?.ipv6 ?? 64,
     overDrops: (limit.over ?? (action === 'allow' ? 'drop' : 'next')) === 'drop',
+  };
+}
+
+/** SYNs of one source that are let in where no cookie can be given. */
+const synsPerSource = '10/s';
+
+/** The two limits of a zone with SYN cookies (PACKETS.md §9). */
+export function synRates({ above, perSource = synsPerSource }: SynCookies): {
+  readonly above: Rate;
+  readonly perSource: Rate;
+} {
+  return {
+    above: rateOf({ rate: above }, 'allow'),
+    perSource: rateOf({ rate: perSource, per: 'source' }, 'allow'),
   };
 }
 

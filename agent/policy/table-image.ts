@@ -27,7 +27,7 @@ export interface Table {
 
 /** A rule as it was compiled: what reports and counters are kept by. */
 export interface CompiledRule {
-  /** `document/rule`; defaults are `document/zone:default-ingress` and `document/default-connect`. */
+  /** `document/rule`; defaults are `document/zone:default-ingress` and `document/default-connect`, SYN cookies `document/zone:syn-cookies`. */
   readonly id: string;
   /** Dense counter index, from `DeviceFacts.ruleIndex`. */
   readonly index: number;
@@ -65,7 +65,7 @@ export interface TableImage {
 /** See `struct husk_generation`. */
 export type GenerationSettings = Pick<
   HuskGeneration,
-  'connections' | 'services' | 'ingressSets' | 'egressSets' | 'unparseableVerdict'
+  'connections' | 'services' | 'ingressSets' | 'egressSets' | 'synLimits' | 'unparseableVerdict'
 >;
 
 /** What only the device knows. */

@@ -40,6 +40,8 @@ export interface CompiledZone {
     | 'ingressMode'
     | 'egressDefault'
     | 'egressMode'
+    | 'synCookiesRule'
+    | 'flags'
   >;
 }
 
@@ -71,6 +73,7 @@ export function zoneTable(
         0,
       ),
       flags:
+        one.zone.row.flags |
         (one.defersVlans ? HUSK_ZONE_DEFERS_VLANS : 0) |
         (one.defersPppoe ? HUSK_ZONE_DEFERS_PPPOE : 0) |
         (one.leftOut === null ? 0 : HUSK_ZONE_LEFT_OUT),

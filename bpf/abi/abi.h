@@ -67,6 +67,7 @@ enum husk_reason {
     HUSK_REASON_NO_SUBJECT = 7,
     HUSK_REASON_LIMITED = 8,  /* a rule allows it, and its limit does not */
     HUSK_REASON_DEFERRED = 9, /* left to the interface that lies on this one */
+    HUSK_REASON_COOKIE = 10,  /* an ACK to a listener, without a cookie while cookies are given out */
 };
 
 enum husk_mode {
@@ -132,6 +133,9 @@ enum husk_total {
     HUSK_TOTAL_REJECTS_SENT = 12,
     HUSK_TOTAL_REJECTS_SUPPRESSED = 13, /* over the budget, or of what is never answered */
     HUSK_TOTAL_TRACES_LOST = 17,        /* the tracer's ring was full */
+    HUSK_TOTAL_COOKIES_SENT = 18,       /* SYNs answered with a cookie */
+    HUSK_TOTAL_COOKIES_GOOD = 19,       /* ACKs that brought one back */
+    HUSK_TOTAL_COOKIES_BAD = 20,        /* ACKs dropped that brought none */
     HUSK_TOTAL_COUNT = 32,
 };
 

@@ -5,7 +5,7 @@
 
 // Numbers of limits.h, abi.h and tables.h.
 
-export const HUSK_ABI_VERSION = 2;
+export const HUSK_ABI_VERSION = 3;
 export const HUSK_SLOTS = 2;
 export const HUSK_ZONES_MAX = 16;
 export const HUSK_INTERFACES_MAX = 64;
@@ -110,6 +110,7 @@ export const HUSK_INTERFACE_CONDITIONS_MAX = 32;
 export const HUSK_SERVICES_MAX = 16;
 export const HUSK_OWN_ADDRESSES_MAX = 1024;
 export const HUSK_DEFERRED_MAX = 256;
+export const HUSK_COOKIE_SECONDS = 120;
 export const HUSK_EVENT_DATA_BYTES = 64;
 export const HUSK_FOLLOWS_NONE = 0;
 export const HUSK_FOLLOWS_ALL = 1;
@@ -124,6 +125,7 @@ export const HUSK_NEVER_DROP_REPLIES = 16;
 export const HUSK_ZONE_DEFERS_VLANS = 1;
 export const HUSK_ZONE_DEFERS_PPPOE = 2;
 export const HUSK_ZONE_LEFT_OUT = 4;
+export const HUSK_ZONE_SYN_COOKIES = 8;
 export const HUSK_RULE_PER_PACKET = 1;
 export const HUSK_EXTRA_SMAC = 1;
 export const HUSK_EXTRA_NOT_SMAC = 2;
@@ -159,6 +161,7 @@ export const HuskReason = {
   NO_SUBJECT: 7,
   LIMITED: 8,
   DEFERRED: 9,
+  COOKIE: 10,
 } as const;
 export type HuskReason = (typeof HuskReason)[keyof typeof HuskReason];
 
@@ -219,6 +222,9 @@ export const HuskTotal = {
   REJECTS_SENT: 12,
   REJECTS_SUPPRESSED: 13,
   TRACES_LOST: 17,
+  COOKIES_SENT: 18,
+  COOKIES_GOOD: 19,
+  COOKIES_BAD: 20,
   COUNT: 32,
 } as const;
 export type HuskTotal = (typeof HuskTotal)[keyof typeof HuskTotal];
@@ -478,11 +484,12 @@ export interface HuskGeneration {
   readonly services: readonly HuskService[];
   readonly ingressSets: readonly HuskSetUse[];
   readonly egressSets: readonly HuskSetUse[];
+  readonly synLimits: readonly HuskSynLimits[];
   readonly id: number;
   readonly unparseableVerdict: number;
 }
 export const HuskGeneration = {
-  size: 1656,
+  size: 2680,
   offset: {
     serial: 0,
     digest: 8,
@@ -492,8 +499,9 @@ export const HuskGeneration = {
     services: 1264,
     ingressSets: 1584,
     egressSets: 1616,
-    id: 1648,
-    unparseableVerdict: 1652,
+    synLimits: 1648,
+    id: 2672,
+    unparseableVerdict: 2676,
   },
   count: {
     digest: 32,
@@ -502,10 +510,11 @@ export const HuskGeneration = {
     services: 16,
     ingressSets: 8,
     egressSets: 8,
+    synLimits: 16,
   },
 } as const;
 export function encodeHuskGeneration(view: DataView, at: number, value: HuskGeneration): void {
-  mustHold(view, at, 1656);
+  mustHold(view, at, 2680);
   view.setBigUint64(at + 0, value.serial, true);
   putBytes(view, at + 8, 32, value.digest, 'digest');
   putEach(view, at + 40, 32, 36, value.tableDigest, 'tableDigest', (to, one) => putBytes(view, to, 32, one, 'tableDigest'));
@@ -514,11 +523,12 @@ export function encodeHuskGeneration(view: DataView, at: number, value: HuskGene
   putEach(view, at + 1264, 20, 16, value.services, 'services', (to, one) => encodeHuskService(view, to, one));
   putEach(view, at + 1584, 4, 8, value.ingressSets, 'ingressSets', (to, one) => encodeHuskSetUse(view, to, one));
   putEach(view, at + 1616, 4, 8, value.egressSets, 'egressSets', (to, one) => encodeHuskSetUse(view, to, one));
-  view.setUint32(at + 1648, value.id, true);
-  view.setUint32(at + 1652, value.unparseableVerdict, true);
+  putEach(view, at + 1648, 64, 16, value.synLimits, 'synLimits', (to, one) => encodeHuskSynLimits(view, to, one));
+  view.setUint32(at + 2672, value.id, true);
+  view.setUint32(at + 2676, value.unparseableVerdict, true);
 }
 export function decodeHuskGeneration(view: DataView, at: number): HuskGeneration {
-  mustHold(view, at, 1656);
+  mustHold(view, at, 2680);
   return {
     serial: view.getBigUint64(at + 0, true),
     digest: getBytes(view, at + 8, 32),
@@ -528,8 +538,9 @@ export function decodeHuskGeneration(view: DataView, at: number): HuskGeneration
     services: getEach(at + 1264, 20, 16, (from) => decodeHuskService(view, from)),
     ingressSets: getEach(at + 1584, 4, 8, (from) => decodeHuskSetUse(view, from)),
     egressSets: getEach(at + 1616, 4, 8, (from) => decodeHuskSetUse(view, from)),
-    id: view.getUint32(at + 1648, true),
-    unparseableVerdict: view.getUint32(at + 1652, true),
+    synLimits: getEach(at + 1648, 64, 16, (from) => decodeHuskSynLimits(view, from)),
+    id: view.getUint32(at + 2672, true),
+    unparseableVerdict: view.getUint32(at + 2676, true),
   };
 }
 
@@ -626,11 +637,81 @@ export function decodeHuskSetUse(view: DataView, at: number): HuskSetUse {
   };
 }
 
+export interface HuskSynLimits {
+  readonly above: HuskLimit;
+  readonly perSource: HuskLimit;
+}
+export const HuskSynLimits = {
+  size: 64,
+  offset: {
+    above: 0,
+    perSource: 32,
+  },
+} as const;
+export function encodeHuskSynLimits(view: DataView, at: number, value: HuskSynLimits): void {
+  mustHold(view, at, 64);
+  encodeHuskLimit(view, at + 0, value.above);
+  encodeHuskLimit(view, at + 32, value.perSource);
+}
+export function decodeHuskSynLimits(view: DataView, at: number): HuskSynLimits {
+  mustHold(view, at, 64);
+  return {
+    above: decodeHuskLimit(view, at + 0),
+    perSource: decodeHuskLimit(view, at + 32),
+  };
+}
+
+export interface HuskLimit {
+  readonly costNs: bigint;
+  readonly depthNs: bigint;
+  readonly digest: bigint;
+  readonly per: number;
+  readonly over: number;
+  readonly prefix4: number;
+  readonly prefix6: number;
+}
+export const HuskLimit = {
+  size: 32,
+  offset: {
+    costNs: 0,
+    depthNs: 8,
+    digest: 16,
+    per: 24,
+    over: 25,
+    prefix4: 26,
+    prefix6: 27,
+  },
+} as const;
+export function encodeHuskLimit(view: DataView, at: number, value: HuskLimit): void {
+  mustHold(view, at, 32);
+  view.setBigUint64(at + 0, value.costNs, true);
+  view.setBigUint64(at + 8, value.depthNs, true);
+  view.setBigUint64(at + 16, value.digest, true);
+  view.setUint8(at + 24, value.per);
+  view.setUint8(at + 25, value.over);
+  view.setUint8(at + 26, value.prefix4);
+  view.setUint8(at + 27, value.prefix6);
+  putZeros(view, at + 28, 4);
+}
+export function decodeHuskLimit(view: DataView, at: number): HuskLimit {
+  mustHold(view, at, 32);
+  return {
+    costNs: view.getBigUint64(at + 0, true),
+    depthNs: view.getBigUint64(at + 8, true),
+    digest: view.getBigUint64(at + 16, true),
+    per: view.getUint8(at + 24),
+    over: view.getUint8(at + 25),
+    prefix4: view.getUint8(at + 26),
+    prefix6: view.getUint8(at + 27),
+  };
+}
+
 export interface HuskZone {
   readonly zone: number;
   readonly ingressDefaultRule: number;
   readonly egressDefaultRule: number;
   readonly interfaceBits: number;
+  readonly synCookiesRule: number;
   readonly ingressDefault: number;
   readonly ingressMode: number;
   readonly egressDefault: number;
@@ -640,50 +721,53 @@ export interface HuskZone {
   readonly flags: number;
 }
 export const HuskZone = {
-  size: 24,
+  size: 28,
   offset: {
     zone: 0,
     ingressDefaultRule: 4,
     egressDefaultRule: 8,
     interfaceBits: 12,
-    ingressDefault: 16,
-    ingressMode: 17,
-    egressDefault: 18,
-    egressMode: 19,
-    link: 20,
-    neverDrop: 21,
-    flags: 22,
+    synCookiesRule: 16,
+    ingressDefault: 20,
+    ingressMode: 21,
+    egressDefault: 22,
+    egressMode: 23,
+    link: 24,
+    neverDrop: 25,
+    flags: 26,
   },
 } as const;
 export function encodeHuskZone(view: DataView, at: number, value: HuskZone): void {
-  mustHold(view, at, 24);
+  mustHold(view, at, 28);
   view.setUint32(at + 0, value.zone, true);
   view.setUint32(at + 4, value.ingressDefaultRule, true);
   view.setUint32(at + 8, value.egressDefaultRule, true);
   view.setUint32(at + 12, value.interfaceBits, true);
-  view.setUint8(at + 16, value.ingressDefault);
-  view.setUint8(at + 17, value.ingressMode);
-  view.setUint8(at + 18, value.egressDefault);
-  view.setUint8(at + 19, value.egressMode);
-  view.setUint8(at + 20, value.link);
-  view.setUint8(at + 21, value.neverDrop);
-  view.setUint8(at + 22, value.flags);
-  putZeros(view, at + 23, 1);
+  view.setUint32(at + 16, value.synCookiesRule, true);
+  view.setUint8(at + 20, value.ingressDefault);
+  view.setUint8(at + 21, value.ingressMode);
+  view.setUint8(at + 22, value.egressDefault);
+  view.setUint8(at + 23, value.egressMode);
+  view.setUint8(at + 24, value.link);
+  view.setUint8(at + 25, value.neverDrop);
+  view.setUint8(at + 26, value.flags);
+  putZeros(view, at + 27, 1);
 }
 export function decodeHuskZone(view: DataView, at: number): HuskZone {
-  mustHold(view, at, 24);
+  mustHold(view, at, 28);
   return {
     zone: view.getUint32(at + 0, true),
     ingressDefaultRule: view.getUint32(at + 4, true),
     egressDefaultRule: view.getUint32(at + 8, true),
     interfaceBits: view.getUint32(at + 12, true),
-    ingressDefault: view.getUint8(at + 16),
-    ingressMode: view.getUint8(at + 17),
-    egressDefault: view.getUint8(at + 18),
-    egressMode: view.getUint8(at + 19),
-    link: view.getUint8(at + 20),
-    neverDrop: view.getUint8(at + 21),
-    flags: view.getUint8(at + 22),
+    synCookiesRule: view.getUint32(at + 16, true),
+    ingressDefault: view.getUint8(at + 20),
+    ingressMode: view.getUint8(at + 21),
+    egressDefault: view.getUint8(at + 22),
+    egressMode: view.getUint8(at + 23),
+    link: view.getUint8(at + 24),
+    neverDrop: view.getUint8(at + 25),
+    flags: view.getUint8(at + 26),
   };
 }
 
@@ -825,51 +909,6 @@ export function decodeHuskExtra(view: DataView, at: number): HuskExtra {
     tcpFlagsMask: view.getUint8(at + 126),
     tcpFlagsValue: view.getUint8(at + 127),
     flags: view.getUint8(at + 128),
-  };
-}
-
-export interface HuskLimit {
-  readonly costNs: bigint;
-  readonly depthNs: bigint;
-  readonly digest: bigint;
-  readonly per: number;
-  readonly over: number;
-  readonly prefix4: number;
-  readonly prefix6: number;
-}
-export const HuskLimit = {
-  size: 32,
-  offset: {
-    costNs: 0,
-    depthNs: 8,
-    digest: 16,
-    per: 24,
-    over: 25,
-    prefix4: 26,
-    prefix6: 27,
-  },
-} as const;
-export function encodeHuskLimit(view: DataView, at: number, value: HuskLimit): void {
-  mustHold(view, at, 32);
-  view.setBigUint64(at + 0, value.costNs, true);
-  view.setBigUint64(at + 8, value.depthNs, true);
-  view.setBigUint64(at + 16, value.digest, true);
-  view.setUint8(at + 24, value.per);
-  view.setUint8(at + 25, value.over);
-  view.setUint8(at + 26, value.prefix4);
-  view.setUint8(at + 27, value.prefix6);
-  putZeros(view, at + 28, 4);
-}
-export function decodeHuskLimit(view: DataView, at: number): HuskLimit {
-  mustHold(view, at, 32);
-  return {
-    costNs: view.getBigUint64(at + 0, true),
-    depthNs: view.getBigUint64(at + 8, true),
-    digest: view.getBigUint64(at + 16, true),
-    per: view.getUint8(at + 24),
-    over: view.getUint8(at + 25),
-    prefix4: view.getUint8(at + 26),
-    prefix6: view.getUint8(at + 27),
   };
 }
 
@@ -2380,7 +2419,7 @@ export function decodeHuskTrace(view: DataView, at: number): HuskTrace {
 
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = 'bf782511bef7fb3277438a50e008ca776c2acc9dd0540d14da5b9d18fd7010d8';
+export const layoutDigest = 'e803e5ac3eaa799554836e2d797dbdc74289c5a6ae109f01ebcf5674975f39e1';
 
 export interface LayoutField {
   readonly name: string;
@@ -2428,7 +2467,7 @@ export const layout: Layout = {
       { name: 'noted', offset: 24, type: 'u32' },
       { name: 'last_noted', offset: 28, type: 'u32' },
     ] },
-    { name: 'husk_generation', size: 1656, fields: [
+    { name: 'husk_generation', size: 2680, fields: [
       { name: 'serial', offset: 0, type: 'u64' },
       { name: 'digest', offset: 8, type: 'u8[32]' },
       { name: 'table_digest', offset: 40, type: 'u8[36][32]' },
@@ -2437,8 +2476,9 @@ export const layout: Layout = {
       { name: 'services', offset: 1264, type: 'husk_service[16]' },
       { name: 'ingress_sets', offset: 1584, type: 'husk_set_use[8]' },
       { name: 'egress_sets', offset: 1616, type: 'husk_set_use[8]' },
-      { name: 'id', offset: 1648, type: 'u32' },
-      { name: 'unparseable_verdict', offset: 1652, type: 'u32' },
+      { name: 'syn_limits', offset: 1648, type: 'husk_syn_limits[16]' },
+      { name: 'id', offset: 2672, type: 'u32' },
+      { name: 'unparseable_verdict', offset: 2676, type: 'u32' },
     ] },
     { name: 'husk_connection_settings', size: 40, fields: [
       { name: 'timeouts', offset: 0, type: 'u32[8]' },
@@ -2458,19 +2498,34 @@ export const layout: Layout = {
       { name: 'has_additions', offset: 2, type: 'u8' },
       { name: 'pad', offset: 3, type: 'u8' },
     ] },
-    { name: 'husk_zone', size: 24, fields: [
+    { name: 'husk_syn_limits', size: 64, fields: [
+      { name: 'above', offset: 0, type: 'husk_limit' },
+      { name: 'per_source', offset: 32, type: 'husk_limit' },
+    ] },
+    { name: 'husk_limit', size: 32, fields: [
+      { name: 'cost_ns', offset: 0, type: 'u64' },
+      { name: 'depth_ns', offset: 8, type: 'u64' },
+      { name: 'digest', offset: 16, type: 'u64' },
+      { name: 'per', offset: 24, type: 'u8' },
+      { name: 'over', offset: 25, type: 'u8' },
+      { name: 'prefix4', offset: 26, type: 'u8' },
+      { name: 'prefix6', offset: 27, type: 'u8' },
+      { name: 'pad', offset: 28, type: 'u8[4]' },
+    ] },
+    { name: 'husk_zone', size: 28, fields: [
       { name: 'zone', offset: 0, type: 'u32' },
       { name: 'ingress_default_rule', offset: 4, type: 'u32' },
       { name: 'egress_default_rule', offset: 8, type: 'u32' },
       { name: 'interface_bits', offset: 12, type: 'u32' },
-      { name: 'ingress_default', offset: 16, type: 'u8' },
-      { name: 'ingress_mode', offset: 17, type: 'u8' },
-      { name: 'egress_default', offset: 18, type: 'u8' },
-      { name: 'egress_mode', offset: 19, type: 'u8' },
-      { name: 'link', offset: 20, type: 'u8' },
-      { name: 'never_drop', offset: 21, type: 'u8' },
-      { name: 'flags', offset: 22, type: 'u8' },
-      { name: 'pad', offset: 23, type: 'u8' },
+      { name: 'syn_cookies_rule', offset: 16, type: 'u32' },
+      { name: 'ingress_default', offset: 20, type: 'u8' },
+      { name: 'ingress_mode', offset: 21, type: 'u8' },
+      { name: 'egress_default', offset: 22, type: 'u8' },
+      { name: 'egress_mode', offset: 23, type: 'u8' },
+      { name: 'link', offset: 24, type: 'u8' },
+      { name: 'never_drop', offset: 25, type: 'u8' },
+      { name: 'flags', offset: 26, type: 'u8' },
+      { name: 'pad', offset: 27, type: 'u8' },
     ] },
     { name: 'husk_rule', size: 16, fields: [
       { name: 'rule', offset: 0, type: 'u32' },
@@ -2502,16 +2557,6 @@ export const layout: Layout = {
       { name: 'tcp_flags_value', offset: 127, type: 'u8' },
       { name: 'flags', offset: 128, type: 'u8' },
       { name: 'pad', offset: 129, type: 'u8[7]' },
-    ] },
-    { name: 'husk_limit', size: 32, fields: [
-      { name: 'cost_ns', offset: 0, type: 'u64' },
-      { name: 'depth_ns', offset: 8, type: 'u64' },
-      { name: 'digest', offset: 16, type: 'u64' },
-      { name: 'per', offset: 24, type: 'u8' },
-      { name: 'over', offset: 25, type: 'u8' },
-      { name: 'prefix4', offset: 26, type: 'u8' },
-      { name: 'prefix6', offset: 27, type: 'u8' },
-      { name: 'pad', offset: 28, type: 'u8[4]' },
     ] },
     { name: 'husk_deferred', size: 8, fields: [
       { name: 'ifindex', offset: 0, type: 'u32' },
@@ -2819,6 +2864,7 @@ export const layout: Layout = {
       ['HUSK_REASON_NO_SUBJECT', 7],
       ['HUSK_REASON_LIMITED', 8],
       ['HUSK_REASON_DEFERRED', 9],
+      ['HUSK_REASON_COOKIE', 10],
     ] },
     { name: 'husk_mode', values: [
       ['HUSK_MODE_MONITOR', 1],
@@ -2871,6 +2917,9 @@ export const layout: Layout = {
       ['HUSK_TOTAL_REJECTS_SENT', 12],
       ['HUSK_TOTAL_REJECTS_SUPPRESSED', 13],
       ['HUSK_TOTAL_TRACES_LOST', 17],
+      ['HUSK_TOTAL_COOKIES_SENT', 18],
+      ['HUSK_TOTAL_COOKIES_GOOD', 19],
+      ['HUSK_TOTAL_COOKIES_BAD', 20],
       ['HUSK_TOTAL_COUNT', 32],
     ] },
     { name: 'husk_event_kind', values: [

@@ -28,6 +28,7 @@ LAYOUT_STRUCT(husk_rule_name);
 LAYOUT_STRUCT(husk_try);
 LAYOUT_STRUCT(husk_tried);
 LAYOUT_STRUCT(husk_generation);
+LAYOUT_STRUCT(husk_syn_limits);
 LAYOUT_STRUCT(husk_zone);
 LAYOUT_STRUCT(husk_rule);
 LAYOUT_STRUCT(husk_extra);

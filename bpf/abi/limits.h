@@ -4,7 +4,7 @@
 #define HUSK_ABI_LIMITS_H
 
 /* Part of the pin path: user space with another version builds beside, never adopts. */
-#define HUSK_ABI_VERSION 2
+#define HUSK_ABI_VERSION 3
 
 /* Live and standby; the one slot bit of the live word leaves no room for a third. */
 #define HUSK_SLOTS 2
@@ -43,6 +43,10 @@
 
 /* Answers to rejected packets that the device sends a second, and at once. */
 #define HUSK_REJECTS_PER_SECOND 100
+
+/* How long the ACK that brings a SYN cookie back may take: the kernel knows its cookies for two of its
+ * minutes (MAX_SYNCOOKIE_AGE). */
+#define HUSK_COOKIE_SECONDS 120
 
 /* The first bytes of a packet that its event carries. */
 #define HUSK_EVENT_DATA_BYTES 64

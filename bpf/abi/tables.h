@@ -37,6 +37,14 @@ struct husk_set_use {
 };
 _Static_assert(sizeof(struct husk_set_use) == 4, "husk_set_use");
 
+/* SYNs to the device itself that come in by a zone (PACKETS.md §9): the rate from which they are answered
+ * with cookies, and what holds for those that cannot be. */
+struct husk_syn_limits {
+    struct husk_limit above;
+    struct husk_limit per_source;
+};
+_Static_assert(sizeof(struct husk_syn_limits) == 64, "husk_syn_limits");
+
 /* HUSK_TABLE_GENERATION: array of one. */
 struct husk_generation {
     husk_u64 serial;
@@ -47,11 +55,13 @@ struct husk_generation {
     struct husk_service services[HUSK_SERVICES_MAX];
     struct husk_set_use ingress_sets[HUSK_SET_USES_MAX];
     struct husk_set_use egress_sets[HUSK_SET_USES_MAX];
+    struct husk_syn_limits syn_limits[HUSK_ZONES_MAX]; /* by zone, where HUSK_ZONE_SYN_COOKIES says so */
     husk_u32 id;                  /* grows with each generation that is loaded; never 0 */
     husk_u32 unparseable_verdict; /* enum husk_verdict, already lowered to allow where the mode is monitor */
 };
 _Static_assert(sizeof(struct husk_generation) == 8 + 32 + 32 * HUSK_TABLE_COUNT + 32 + 40 +
-                                                     20 * HUSK_SERVICES_MAX + 8 * HUSK_SET_USES_MAX + 8,
+                                                     20 * HUSK_SERVICES_MAX + 8 * HUSK_SET_USES_MAX +
+                                                     64 * HUSK_ZONES_MAX + 8,
                "husk_generation");
 
 /* husk_zone.link: what a frame begins with */
@@ -69,6 +79,7 @@ _Static_assert(sizeof(struct husk_generation) == 8 + 32 + 32 * HUSK_TABLE_COUNT 
 #define HUSK_ZONE_DEFERS_VLANS 1 /* some VLAN interface on it has a zone: see HUSK_TABLE_DEFERRED */
 #define HUSK_ZONE_DEFERS_PPPOE 2 /* a PPPoE session on it has a zone */
 #define HUSK_ZONE_LEFT_OUT 4     /* here only to tell where a packet came in: judged elsewhere */
+#define HUSK_ZONE_SYN_COOKIES 8  /* SYNs above a rate are answered with cookies */
 
 /* HUSK_TABLE_ZONES: hash from ifindex. An interface that is missing is in no zone and is not judged. */
 struct husk_zone {
@@ -76,6 +87,7 @@ struct husk_zone {
     husk_u32 ingress_default_rule;
     husk_u32 egress_default_rule;
     husk_u32 interface_bits; /* conditions on the interface's name that hold, one bit each */
+    husk_u32 syn_cookies_rule;
     husk_u8 ingress_default; /* enum husk_verdict */
     husk_u8 ingress_mode;    /* enum husk_mode of the default */
     husk_u8 egress_default;
@@ -85,7 +97,7 @@ struct husk_zone {
     husk_u8 flags;
     husk_u8 pad;
 };
-_Static_assert(sizeof(struct husk_zone) == 24, "husk_zone");
+_Static_assert(sizeof(struct husk_zone) == 28, "husk_zone");
 
 /* HUSK_TABLE_DEFERRED: hash of the tags that a parent leaves to a VLAN interface. The value is that one's
  * index. */

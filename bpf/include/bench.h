@@ -57,11 +57,13 @@ struct bench {
     husk_u32 origins;   /* egress: the bit of husk_extra.origins that holds */
     husk_u32 reject_with;
     husk_u32 data_length;
-    husk_u8 is_egress; /* whose rules; not the role's own where a connection is judged again */
+    husk_u32 answer_bytes; /* allowed, and answered in the device's place: the answer from its IP header on */
+    husk_u8 is_egress;     /* whose rules; not the role's own where a connection is judged again */
     husk_u8
         is_quiet; /* nothing is counted, reported or taken: twins, and connections that are judged again */
     husk_u8 is_counted;
     husk_u8 is_per_packet; /* what was decided hangs on more than the connection */
+    husk_u8 is_cookie; /* brought a good SYN cookie: judged as the SYN that got it, which took the tokens */
     struct husk_zone zone; /* of the interface, copied: user space may change its entry meanwhile */
     husk_u8 data[HUSK_EVENT_DATA_BYTES];
 };

@@ -194,8 +194,10 @@ GLOBAL husk_opened_flags(husk_u32 role)
     const struct classifier_bench *classifier = classifier_bench(role);
     if (!bench || !classifier)
         return 0;
+    /* Whoever brings a cookie had an answer, which nobody but XDP saw. */
     if (is_ingress(role))
-        return classifier->key.device ? HUSK_CONNECTION_TO_DEVICE : 0;
+        return (classifier->key.device ? HUSK_CONNECTION_TO_DEVICE : 0) |
+               (bench->is_cookie ? HUSK_CONNECTION_SENT | HUSK_CONNECTION_ANSWERED : 0);
     if (is_forwarded(bench))
         return HUSK_CONNECTION_EGRESS | HUSK_CONNECTION_FORWARDED;
     const struct husk_generation *generation = generation_of(bench->slot);

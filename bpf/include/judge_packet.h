@@ -15,6 +15,7 @@
 #ifndef HUSK_JUDGE_PACKET_H
 #define HUSK_JUDGE_PACKET_H
 
+#include "cookie.h"
 #include "course.h"
 #include "find_sets.h"
 #include "follow.h"
@@ -209,6 +210,12 @@ static __always_inline bool judge_by_tables(CONTEXT *ctx, struct bench *bench, h
     }
     if (generation->connections.is_followed)
         find_connection(ctx, bench, role);
+    if (brings_cookie(bench, role) && husk_check_cookie(ctx, role) == COOKIE_BAD) {
+        result->verdict = HUSK_VERDICT_DROP;
+        result->rule = bench->zone.syn_cookies_rule;
+        result->reason = HUSK_REASON_COOKIE;
+        return true;
+    }
     if (is_never_drop(&bench->packet, bench->zone.never_drop, is_ingress(role)) || is_service_reply(bench)) {
         result->reason = HUSK_REASON_NEVER_DROP;
         return true;
@@ -219,6 +226,8 @@ static __always_inline bool judge_by_tables(CONTEXT *ctx, struct bench *bench, h
     if (!judge_by_rules(ctx, bench, role))
         return false;
     remember(bench);
+    if (is_syn_watched(bench, role))
+        husk_hold_syn(ctx, role);
     return true;
 }
 
@@ -231,6 +240,9 @@ static __always_inline void count_reason(const struct bench *bench)
             count_rule(bench->result.rule, bench->length);
         break;
     case HUSK_REASON_LIMITED: /* by the rule, above */
+        break;
+    case HUSK_REASON_COOKIE:
+        count_total(HUSK_TOTAL_COOKIES_BAD);
         break;
     case HUSK_REASON_NEVER_DROP:
         count_total(HUSK_TOTAL_NEVER_DROP);
@@ -267,7 +279,7 @@ static __always_inline bool conclude(CONTEXT *ctx, struct bench *bench, husk_u32
     if (is_tracing())
         husk_trace(ctx, role);
     if (!is_stopped(bench)) {
-        if (bench->connection.state)
+        if (bench->connection.state && !bench->answer_bytes)
             husk_keep_connection(role);
         return false;
     }
@@ -297,6 +309,8 @@ static __always_inline struct bench *bench_clear(husk_u32 role, husk_u32 ifindex
     bench->is_egress = !is_ingress(role);
     bench->is_quiet = is_twin(role);
     bench->is_per_packet = 0;
+    bench->is_cookie = 0;
+    bench->answer_bytes = 0;
     if (!is_twin(role)) {
         bench->slot = live_slot(shared);
         bench->ifindex = ifindex;

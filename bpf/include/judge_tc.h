@@ -8,8 +8,9 @@
 
 #include "tc_packet.h"
 
-#include "judge_packet.h"
 #include "reject_tc.h"
+
+#include "judge_packet.h"
 
 static __always_inline int judge_tc(struct __sk_buff *skb, husk_u32 role, husk_u32 came_by)
 {
@@ -21,7 +22,7 @@ static __always_inline int judge_tc(struct __sk_buff *skb, husk_u32 role, husk_u
     if (find_zone(bench) && !judge_by_tables(skb, bench, role, parse(skb, role)))
         bench->result.reason = HUSK_REASON_NO_GENERATION;
     if (!conclude(skb, bench, role))
-        return TC_ACT_UNSPEC;
+        return bench->answer_bytes ? husk_send_cookie(skb, role) : TC_ACT_UNSPEC;
     return is_answered(bench, role) ? husk_reject(skb, role) : TC_ACT_SHOT;
 }
 

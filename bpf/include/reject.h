@@ -20,6 +20,8 @@
 #define HUSK_REJECT_H
 
 #include "course.h"
+#include "live.h"
+#include "never_drop.h"
 #include "reject_answer.h"
 
 /* Where answers of the whole device stand: the time at which there are HUSK_REJECTS_PER_SECOND again, as for

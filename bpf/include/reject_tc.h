@@ -48,15 +48,14 @@ GLOBAL husk_reject_sum(husk_u32 role)
     return 0;
 }
 
-GLOBAL husk_reject_read(struct __sk_buff *skb, husk_u32 role)
+GLOBAL husk_reject_read(struct __sk_buff *skb, husk_u32 role, husk_u32 words)
 {
-    const struct bench *bench = bench_of(role);
     struct answer *answer = answer_of(role);
-    if (!bench || !answer)
+    if (!answer)
         return 0;
     /* A helper takes no size that may be 0, and before 6.2 a verifier learns that it is not by addition
      * alone. */
-    husk_u64 beyond = (husk_u64)quote_words_of(&bench->packet) * 4 - 4;
+    husk_u64 beyond = (husk_u64)words * 4 - 4;
     FORGET(beyond);
     answer->quote_words = 0;
     answer->quote_sum = 0;
@@ -107,6 +106,31 @@ GLOBAL husk_reject_write(struct __sk_buff *skb, husk_u32 role, husk_u32 size)
                                 BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH);
 }
 
+/* The packet as far as an answer needs it; what was read is in the answer. */
+static __always_inline void read_asked(struct __sk_buff *skb, const struct bench *bench,
+                                       struct answer *answer, husk_u32 role, husk_u32 words)
+{
+    answer->link_bytes = link_bytes(bench, skb->vlan_present);
+    husk_reject_read(skb, role, words);
+}
+
+/* The answer that was made takes the packet's place. 0: it could not. */
+GLOBAL husk_put_answer(struct __sk_buff *skb, husk_u32 role, husk_u32 bytes)
+{
+    const struct bench *bench = bench_of(role);
+    const struct answer *answer = answer_of(role);
+    if (!bench || !answer || !bytes)
+        return 0;
+    if (!husk_reject_resize(skb, answer->link_bytes + bytes, bench->packet.layer4) ||
+        !husk_reject_write(skb, role, bytes))
+        return 0;
+    /* Marks and priorities were those of the packet, by who sent it. */
+    skb->mark = 0;
+    skb->priority = 0;
+    skb->tc_index = answer_tag();
+    return 1;
+}
+
 /* Returns the action for the rejected packet. */
 GLOBAL husk_reject(struct __sk_buff *skb, husk_u32 role)
 {
@@ -114,20 +138,23 @@ GLOBAL husk_reject(struct __sk_buff *skb, husk_u32 role)
     struct answer *answer = answer_of(role);
     if (!bench || !answer || !husk_reject_allowed(role))
         return TC_ACT_SHOT;
-    answer->link_bytes = link_bytes(bench, skb->vlan_present);
-    husk_reject_read(skb, role);
-    husk_u32 bytes = husk_reject_make(role), link = answer->link_bytes;
-    if (!bytes || !husk_reject_resize(skb, link + bytes, bench->packet.layer4) ||
-        !husk_reject_write(skb, role, bytes)) {
+    read_asked(skb, bench, answer, role, quote_words_of(&bench->packet));
+    if (!husk_put_answer(skb, role, husk_reject_make(role))) {
         count_total(HUSK_TOTAL_REJECTS_SUPPRESSED);
         return TC_ACT_SHOT;
     }
     count_total(HUSK_TOTAL_REJECTS_SENT);
-    /* Marks and priorities were those of the packet, by who sent it. */
-    skb->mark = 0;
-    skb->priority = 0;
-    skb->tc_index = answer_tag();
     return bpf_redirect(skb->ifindex, is_ingress(role) ? 0 : BPF_F_INGRESS);
+}
+
+/* Returns the action for a SYN that is answered with a cookie: coming in alone. */
+GLOBAL husk_send_cookie(struct __sk_buff *skb, husk_u32 role)
+{
+    const struct bench *bench = bench_of(role);
+    if (!bench || !husk_put_answer(skb, role, bench->answer_bytes))
+        return TC_ACT_SHOT;
+    count_total(HUSK_TOTAL_COOKIES_SENT);
+    return bpf_redirect(skb->ifindex, 0);
 }
 
 #endif

@@ -6,13 +6,12 @@
 #include "reject.h"
 
 /* Copies and adds up what is quoted. Beside what calls it, as all loops here: their ends are many. */
-GLOBAL husk_reject_read(struct xdp_md *ctx, husk_u32 role)
+GLOBAL husk_reject_read(struct xdp_md *ctx, husk_u32 role, husk_u32 words)
 {
-    const struct bench *bench = bench_of(role);
     struct answer *answer = answer_of(role);
-    if (!bench || !answer)
+    if (!answer)
         return 0;
-    husk_u32 words = quote_words_of(&bench->packet), read = 0;
+    husk_u32 read = 0;
     husk_u64 sum = 0;
     const void *end = (void *)(long)ctx->data_end;
     const husk_u32 *pos = (void *)(long)ctx->data + (answer->link_bytes & 31);
@@ -91,6 +90,32 @@ static __always_inline bool resize(struct xdp_md *ctx, int delta)
     return !bpf_xdp_adjust_tail(ctx, delta);
 }
 
+/* The packet as far as an answer needs it; what was read is in the answer. */
+static __always_inline void read_asked(struct xdp_md *ctx, const struct bench *bench, struct answer *answer,
+                                       husk_u32 role, husk_u32 words)
+{
+    answer->link_bytes = link_bytes(bench, false);
+    husk_reject_read(ctx, role, words);
+}
+
+/* The answer that was made goes out in the packet's place. 0: it could not. */
+GLOBAL husk_send_answer(struct xdp_md *ctx, husk_u32 role, husk_u32 bytes)
+{
+    const struct bench *bench = bench_of(role);
+    const struct answer *answer = answer_of(role);
+    if (!bench || !answer || !bytes)
+        return 0;
+    husk_u32 length = bench->length;
+    husk_reject_read_link(ctx, role);
+    if (bytes < ANSWER_BYTES_MIN && answer->link_bytes + ANSWER_BYTES_MIN <= length)
+        bytes = ANSWER_BYTES_MIN;
+    if (!resize(ctx, answer->link_bytes + bytes - length) ||
+        (husk_u32)husk_reject_write(ctx, role, bytes) * 4 != bytes)
+        return 0;
+    husk_reject_write_link(ctx, role);
+    return 1;
+}
+
 /* Returns the action for the rejected packet. */
 GLOBAL husk_reject(struct xdp_md *ctx, husk_u32 role)
 {
@@ -98,19 +123,22 @@ GLOBAL husk_reject(struct xdp_md *ctx, husk_u32 role)
     struct answer *answer = answer_of(role);
     if (!bench || !answer || !husk_reject_allowed(role))
         return XDP_DROP;
-    answer->link_bytes = link_bytes(bench, false);
-    husk_reject_read_link(ctx, role);
-    husk_reject_read(ctx, role);
-    husk_u32 bytes = husk_reject_make(role), length = bench->length;
-    if (bytes && bytes < ANSWER_BYTES_MIN && answer->link_bytes + ANSWER_BYTES_MIN <= length)
-        bytes = ANSWER_BYTES_MIN;
-    if (!bytes || !resize(ctx, answer->link_bytes + bytes - length) ||
-        (husk_u32)husk_reject_write(ctx, role, bytes) * 4 != bytes) {
+    read_asked(ctx, bench, answer, role, quote_words_of(&bench->packet));
+    if (!husk_send_answer(ctx, role, husk_reject_make(role))) {
         count_total(HUSK_TOTAL_REJECTS_SUPPRESSED);
         return XDP_DROP;
     }
-    husk_reject_write_link(ctx, role);
     count_total(HUSK_TOTAL_REJECTS_SENT);
+    return XDP_TX;
+}
+
+/* Returns the action for a SYN that is answered with a cookie. */
+GLOBAL husk_send_cookie(struct xdp_md *ctx, husk_u32 role)
+{
+    const struct bench *bench = bench_of(role);
+    if (!bench || !husk_send_answer(ctx, role, bench->answer_bytes))
+        return XDP_DROP;
+    count_total(HUSK_TOTAL_COOKIES_SENT);
     return XDP_TX;
 }
 

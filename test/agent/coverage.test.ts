@@ -145,3 +145,33 @@ t.test('a floor that cannot be kept lowers the rules of zones that ask for it', 
     'p/b': 'cannot be kept',
   });
 });
+
+t.test('SYN cookies are what the kernel makes of them', async (t) => {
+  const cookies = 'p/wan:syn-cookies';
+  const asking = documents.map((one) =>
+    one.kind === 'PacketPolicy'
+      ? {
+          ...one,
+          spec: {
+            ...one.spec,
+            ingress: one.spec.ingress.map((list) =>
+              list.zone === 'wan' ? { ...list, synCookies: { above: '100/s' } } : list,
+            ),
+          },
+        }
+      : one,
+  );
+  const lower = (facts: Partial<CoverageFacts>) =>
+    lowerUncovered([{ id: cookies, state: 'enforced' }], {
+      ...whole,
+      documents: asking,
+      compiled: [{ id: cookies, at: 'ingress' }],
+      ...facts,
+    })[0];
+  t.strictSame(lower({ synCookies: 2 }), { id: cookies, state: 'enforced' });
+  t.match(lower({ synCookies: 1 }), { state: 'degraded', why: /tcp_syncookies is 1.*queue is full/ });
+  t.match(lower({ synCookies: 0 }), { state: 'degraded', why: /tcp_syncookies is 0: a limit per source/ });
+  t.match(lower({ synCookies: null }), { state: 'degraded', why: /no SYN cookies in this kernel/ });
+  t.match(lower({ synCookies: 2, hooks: [] }), { state: 'degraded', why: /not attached to wan0/ });
+  t.strictSame(lowered({ synCookies: 0 }), {}, 'rules that are not about them');
+});

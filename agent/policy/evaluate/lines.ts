@@ -54,7 +54,11 @@ export function policiesOf(documents: readonly PolicyDocument[]): Policies {
   const fresh: Policies = {
     zones: active.flatMap((one) => zonesOf(one, sets)),
     unparseable: active.some(dropsUnparseable) ? 'drop' : 'allow',
-    asksForConnections: active.some((one) => rulesOf(one).some(isAboutConnections)),
+    asksForConnections: active.some(
+      (one) =>
+        rulesOf(one).some(isAboutConnections) ||
+        one.spec.ingress.some(({ synCookies }) => synCookies !== undefined),
+    ),
     tcp: settings.some(({ tcp }) => tcp === 'strict') ? 'strict' : 'loose',
     timeouts: Object.assign({}, ...settings.map(({ timeouts }) => timeouts)),
   };

@@ -14,11 +14,14 @@ import {
   HuskZone,
 } from '../../../bpf/abi/layout.gen.ts';
 
-function zones(...defaults: readonly (readonly [ingress: number, egress: number])[]): Uint8Array {
+type ZoneNames = readonly [ingress: number, egress: number, cookies?: number];
+
+function zones(...defaults: readonly ZoneNames[]): Uint8Array {
   const values = new DataView(new ArrayBuffer(HuskZone.size * defaults.length));
-  defaults.forEach(([ingress, egress], n) => {
+  defaults.forEach(([ingress, egress, cookies = HUSK_RULE_NONE], n) => {
     values.setUint32(n * HuskZone.size + HuskZone.offset.ingressDefaultRule, ingress, true);
     values.setUint32(n * HuskZone.size + HuskZone.offset.egressDefaultRule, egress, true);
+    values.setUint32(n * HuskZone.size + HuskZone.offset.synCookiesRule, cookies, true);
   });
   return new Uint8Array(values.buffer);
 }
@@ -46,6 +49,10 @@ function calls(rules: readonly number[], count = rules.length): Uint8Array {
 
 t.test('a zone names its default for what comes in and the one for what goes out', async (t) => {
   t.strictSame(indexesOf(HuskTable.ZONES, zones([3, 4], [5, 6])), [3, 4, 5, 6]);
+});
+
+t.test('a zone names its SYN cookies', async (t) => {
+  t.strictSame(indexesOf(HuskTable.ZONES, zones([3, 4, 9], [5, 6])), [3, 4, 9, 5, 6]);
 });
 
 t.test('a default without a counter names none', async (t) => {

@@ -26,6 +26,7 @@ import {
   HUSK_RULE_NONE,
   HUSK_SERVICES_MAX,
   HUSK_SET_USES_MAX,
+  HUSK_ZONES_MAX,
   HuskCallList,
   type HuskCallRule,
   HuskExtra,
@@ -154,6 +155,9 @@ t.test('codecs write fields where C reads them, and read back what they wrote', 
 
   const digests = Array.from({ length: HuskTable.COUNT }, (_, at) => new Uint8Array(32).fill(at));
   const uses = Array.from({ length: HUSK_SET_USES_MAX }, (_, set) => ({ set, side: 1, hasAdditions: 0 }));
+  const limitOf = (costNs: bigint) => {
+    return { costNs, depthNs: 2n * costNs, digest: 7n, per: 2, over: 1, prefix4: 32, prefix6: 64 };
+  };
   const generation = {
     serial: 2n ** 60n,
     digest: new Uint8Array(32).fill(9),
@@ -167,6 +171,10 @@ t.test('codecs write fields where C reads them, and read back what they wrote', 
     })),
     ingressSets: uses,
     egressSets: uses,
+    synLimits: Array.from({ length: HUSK_ZONES_MAX }, (_, at) => ({
+      above: limitOf(BigInt(at)),
+      perSource: limitOf(2n ** 40n),
+    })),
     id: 3,
     unparseableVerdict: 2,
   };
