@@ -16,6 +16,8 @@ export interface ReadAnswer {
     readonly flags: number;
     readonly sequence: number;
     readonly acknowledgement: number;
+    /** Hexadecimal. */
+    readonly options: string;
   };
   readonly icmp?: { readonly type: number; readonly code: number; readonly rest: number };
   readonly quote?: Buffer;
@@ -84,13 +86,16 @@ function readTransport(
 ): Pick<ReadAnswer, 'tcp' | 'icmp' | 'quote' | 'wrongChecksums'> {
   const isRight = sum(Buffer.concat([pseudo, bytes])) === 0xffff;
   if (proto === 6) {
-    if (bytes.length !== 20) throw new Error(`a RST of ${bytes.length} bytes`);
+    const headerBytes = (bytes.readUInt8(12) >> 4) * 4;
+    if (bytes.length !== headerBytes)
+      throw new Error(`${bytes.length} bytes of TCP, its header ${headerBytes}`);
     return {
       tcp: {
         ports: [bytes.readUInt16BE(0), bytes.readUInt16BE(2)],
         flags: bytes.readUInt8(13),
         sequence: bytes.readUInt32BE(4),
         acknowledgement: bytes.readUInt32BE(8),
+        options: bytes.toString('hex', 20),
       },
       wrongChecksums: isRight ? [] : ['TCP'],
     };

@@ -16,6 +16,9 @@ export interface UdpOptions extends FrameOptions {
 export interface TcpOptions extends UdpOptions {
   readonly flags: number;
   readonly sequence?: number;
+  readonly acknowledgement?: number;
+  /** Whole words. */
+  readonly options?: Uint8Array;
 }
 
 export const tcpFlag = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32 } as const;
@@ -37,10 +40,17 @@ export function tcpFrame(options: TcpOptions): Buffer {
   head.writeUInt16BE(options.fromPort, 0);
   head.writeUInt16BE(options.toPort, 2);
   head.writeUInt32BE(options.sequence ?? 1, 4);
-  head.writeUInt8(5 << 4, 12); // 5 words of header
+  head.writeUInt32BE(options.acknowledgement ?? 0, 8);
+  const tcpOptions = Buffer.from(options.options ?? []);
+  head.writeUInt8((5 + tcpOptions.length / 4) << 4, 12);
   head.writeUInt8(options.flags, 13);
   head.writeUInt16BE(64240, 14);
-  return frame(options, protocolNumber.tcp, Buffer.concat([head, Buffer.from(options.payload ?? [])]), 16);
+  return frame(
+    options,
+    protocolNumber.tcp,
+    Buffer.concat([head, tcpOptions, Buffer.from(options.payload ?? [])]),
+    16,
+  );
 }
 
 /** `checksumAt`: where in the transport header its checksum stands. */

@@ -39,6 +39,8 @@ async function answer(command: GuardCommand): Promise<unknown> {
       return attach(command.hooks);
     case 'totals':
       return packets.totals();
+    case 'counts':
+      return packets.counts();
     case 'run':
       return run(command.at, command.frames);
   }

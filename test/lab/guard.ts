@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { Lab } from './lab.ts';
-import type { PacketHook } from './live-packets.ts';
+import type { Counts, PacketHook } from './live-packets.ts';
 import type { Namespace } from './namespace.ts';
 
 export interface GuardHook {
@@ -19,6 +19,7 @@ export type GuardCommand =
   | { readonly do: 'load'; readonly policy: unknown }
   | { readonly do: 'attach'; readonly hooks: readonly GuardHook[] }
   | { readonly do: 'totals' }
+  | { readonly do: 'counts' }
   | { readonly do: 'run'; readonly at: PacketHook; readonly frames: readonly string[] };
 
 export class Guard {
@@ -64,6 +65,11 @@ export class Guard {
   /** By name of `HuskTotal`, over all CPUs. */
   async totals(): Promise<Readonly<Record<string, number>>> {
     return (await this.#ask({ do: 'totals' })) as Record<string, number>;
+  }
+
+  /** Of rules by id, and of connections by name of `HuskConnectionCount`, over all CPUs. */
+  async counts(): Promise<Counts> {
+    return (await this.#ask({ do: 'counts' })) as Counts;
   }
 
   /** Each frame through the live program under BPF_PROG_TEST_RUN, as if it came in or left by `lo`. */

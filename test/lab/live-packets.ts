@@ -14,11 +14,22 @@ import {
 } from '../../agent/kernel/objects.ts';
 import { compile } from '../../agent/policy/compile.ts';
 import { type DeviceInterface, usualNeverDrop } from '../../agent/policy/device-view.ts';
+import { ownAddresses } from '../../agent/policy/own-addresses.ts';
 import { parseDocuments } from '../../agent/policy/parse.ts';
-import { HuskConnectionSetup, HuskTotal } from '../../bpf/abi/layout.gen.ts';
+import {
+  HuskConnectionCount,
+  HuskConnectionSetup,
+  HuskCounter,
+  HuskTotal,
+} from '../../bpf/abi/layout.gen.ts';
 import { addon, type MapHandle, type ProgramHandle } from '../../native/index.ts';
 
 export type PacketHook = 'xdp' | 'ingress' | 'egress';
+
+export interface Counts {
+  readonly rules: Readonly<Record<string, { readonly hits: number; readonly limited: number }>>;
+  readonly connections: Readonly<Record<string, number>>;
+}
 
 export class LivePackets {
   readonly #set: ReturnType<typeof loadPacketSet>;
@@ -61,6 +72,9 @@ export class LivePackets {
     const slot = this.#live.inForce === 0 ? 1 : 0;
     this.#serial++;
     await this.#slots.load(slot, { serial: this.#serial, bundleDigest: '0'.repeat(64), image });
+    for (const key of ownAddresses(interfaces).keys) {
+      addon.update(this.#map('own_addresses'), key, Uint8Array.of(1, 0, 0, 0));
+    }
     this.#live.settle(slot);
   }
 
@@ -73,14 +87,34 @@ export class LivePackets {
 
   /** Sums over all CPUs, by name of `HuskTotal`. */
   totals(): Record<string, number> {
-    const names = Object.entries(HuskTotal).filter(([name]) => name !== 'COUNT');
-    return Object.fromEntries(names.map(([name, index]) => [name, this.#total(Number(index))]));
+    return this.#sums('totals', HuskTotal);
   }
 
-  #total(index: number): number {
-    const value = addon.lookup(this.#map('totals'), new Uint8Array(new Uint32Array([index]).buffer));
-    if (value === null) return 0;
-    return Number(new BigUint64Array(value.slice().buffer).reduce((sum, one) => sum + one, 0n));
+  counts(): Counts {
+    const words = HuskCounter.size / 8;
+    const rules = this.#ruleIds.map((id, index) => {
+      const numbers = this.#numbers('counters', index);
+      const sum = (offset: number) =>
+        numbers.filter((_, at) => at % words === offset / 8).reduce((total, one) => total + one, 0);
+      return [id, { hits: sum(HuskCounter.offset.hits), limited: sum(HuskCounter.offset.limited) }];
+    });
+    return {
+      rules: Object.fromEntries(rules),
+      connections: this.#sums('connection_counts', HuskConnectionCount),
+    };
+  }
+
+  #sums(map: string, indexes: Readonly<Record<string, number>>): Record<string, number> {
+    const names = Object.entries(indexes).filter(([name]) => name !== 'COUNT');
+    return Object.fromEntries(
+      names.map(([name, index]) => [name, this.#numbers(map, index).reduce((sum, one) => sum + one, 0)]),
+    );
+  }
+
+  /** The u64s of an entry of a per-CPU array, CPU after CPU. */
+  #numbers(map: string, index: number): number[] {
+    const value = addon.lookup(this.#map(map), new Uint8Array(new Uint32Array([index]).buffer));
+    return value === null ? [] : [...new BigUint64Array(value.slice().buffer)].map(Number);
   }
 
   #map(name: string): MapHandle {
