@@ -11,6 +11,8 @@ export interface ZoneOf<Zone> {
   readonly leftOut: string | null;
   readonly defersVlans: boolean;
   readonly defersPppoe: boolean;
+  /** What is offered to it by DHCP may be sent to an address that nobody has yet. */
+  readonly awaitsIpv4: boolean;
 }
 
 /** A VLAN whose frames the parent leaves to the interface that lies on it. */
@@ -28,7 +30,7 @@ export interface PlacedInterfaces<Zone> {
 
 /** `zoneOf`: the zone that names an interface, or null. */
 export function placeInterfaces<Zone>(
-  { interfaces }: DeviceView,
+  { interfaces }: Pick<DeviceView, 'interfaces'>,
   zoneOf: (name: string) => Zone | null,
 ): PlacedInterfaces<Zone> {
   const named = new Map<number, { readonly one: DeviceInterface; readonly zone: Zone }>();
@@ -59,12 +61,35 @@ export function placeInterfaces<Zone>(
       leftOut: reasons.get(one.index) ?? null,
       defersVlans: deferred.some(({ parent }) => parent === one.index),
       defersPppoe: pppoeParents.has(one.index),
+      awaitsIpv4: awaitsIpv4(one, interfaces, isJudged),
     }),
   );
   const leftOut = placed.flatMap(({ interface: { name }, leftOut: why }) =>
     why === null ? [] : [{ interface: name, why }],
   );
   return { placed, deferred, leftOut };
+}
+
+/**
+ * Whether a DHCP client may run here that has no address: on the interface, on the bridge that it is a port of, or on
+ * what lies on it and is judged with it. An address of 169.254/16 is what a client takes that was given none (RFC 3927).
+ */
+function awaitsIpv4(
+  one: DeviceInterface,
+  all: readonly DeviceInterface[],
+  isJudged: (index: number) => boolean,
+): boolean {
+  const bridge = all.find(({ over }) => over?.kind === 'bridge' && over.ports.includes(one.index));
+  if (bridge !== undefined) return awaitsIpv4(bridge, all, isJudged);
+  if (!one.addresses.some((address) => !address.includes(':') && !address.startsWith('169.254.')))
+    return true;
+  return all.some(
+    (upper) =>
+      (upper.over?.kind === 'vlan' || upper.over?.kind === 'macvlan') &&
+      upper.over.parent === one.index &&
+      !isJudged(upper.index) &&
+      awaitsIpv4(upper, all, isJudged),
+  );
 }
 
 /** What is left out because of this interface: itself, or its ports. */

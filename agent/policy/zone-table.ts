@@ -12,6 +12,7 @@ import {
   HUSK_NEVER_DROP_DHCP_SERVER,
   HUSK_NEVER_DROP_NEIGHBOURS,
   HUSK_NEVER_DROP_REPLIES,
+  HUSK_ZONE_AWAITS_IPV4,
   HUSK_ZONE_DEFERS_PPPOE,
   HUSK_ZONE_DEFERS_VLANS,
   HUSK_ZONE_LEFT_OUT,
@@ -76,7 +77,8 @@ export function zoneTable(
         one.zone.row.flags |
         (one.defersVlans ? HUSK_ZONE_DEFERS_VLANS : 0) |
         (one.defersPppoe ? HUSK_ZONE_DEFERS_PPPOE : 0) |
-        (one.leftOut === null ? 0 : HUSK_ZONE_LEFT_OUT),
+        (one.leftOut === null ? 0 : HUSK_ZONE_LEFT_OUT) |
+        (one.awaitsIpv4 ? HUSK_ZONE_AWAITS_IPV4 : 0),
     });
     return { key: word(index), value };
   });

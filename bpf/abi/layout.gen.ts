@@ -126,6 +126,7 @@ export const HUSK_ZONE_DEFERS_VLANS = 1;
 export const HUSK_ZONE_DEFERS_PPPOE = 2;
 export const HUSK_ZONE_LEFT_OUT = 4;
 export const HUSK_ZONE_SYN_COOKIES = 8;
+export const HUSK_ZONE_AWAITS_IPV4 = 16;
 export const HUSK_RULE_PER_PACKET = 1;
 export const HUSK_EXTRA_SMAC = 1;
 export const HUSK_EXTRA_NOT_SMAC = 2;
@@ -2419,7 +2420,7 @@ export function decodeHuskTrace(view: DataView, at: number): HuskTrace {
 
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = 'e803e5ac3eaa799554836e2d797dbdc74289c5a6ae109f01ebcf5674975f39e1';
+export const layoutDigest = 'f0eae14d81661b084b5db8f34037e9f5f38ce17cb3341427941274c92bc0fb43';
 
 export interface LayoutField {
   readonly name: string;

@@ -120,7 +120,7 @@ GLOBAL husk_judge_again(CONTEXT *ctx, husk_u32 role)
     husk_u32 stands = put;
     if (put == 1) {
         husk_build_key(role, 1);
-        stands = is_never_drop(&bench->packet, bench->zone.never_drop, !bench->is_egress) ||
+        stands = is_never_drop(bench, !bench->is_egress, true) ||
                  (judge_by_rules(ctx, bench, role) && !is_stopped(bench));
     }
     husk_put_back(role);
@@ -216,7 +216,7 @@ static __always_inline bool judge_by_tables(CONTEXT *ctx, struct bench *bench, h
         result->reason = HUSK_REASON_COOKIE;
         return true;
     }
-    if (is_never_drop(&bench->packet, bench->zone.never_drop, is_ingress(role)) || is_service_reply(bench)) {
+    if (is_never_drop(bench, is_ingress(role), false) || is_service_reply(bench)) {
         result->reason = HUSK_REASON_NEVER_DROP;
         return true;
     }

@@ -399,16 +399,18 @@ t.test('packets', { skip }, async (t) => {
 
   await t.test('what a device cannot do without is never dropped', async (t) => {
     const dhcp = (fromPort: number, toPort: number) => udp({ fromPort, toPort });
+    const all4 = { to: '255.255.255.255' };
+    const all6 = { to: 'ff02::1:2' };
     const nd = (type: number, hopLimit = 255, code = 0) =>
       ipv6(protocol.icmpv6, icmp(type, code), { hopLimit });
     await lab.fill(0, both([drop(1)], { zones: { [testRunIfindex]: { ingressDefault: HuskVerdict.DROP } } }));
     const never = {
       ARP: ethernet(etherType.arp, Buffer.alloc(28)),
       'ARP behind a tag': tagged(ethernet(etherType.arp, Buffer.alloc(28)), etherType.vlan),
-      'DHCPv4 to a server': ipv4(17, dhcp(68, 67)),
-      'DHCPv4 to a client': ipv4(17, dhcp(67, 68)),
-      'DHCPv6 to a server': ipv6(17, dhcp(546, 547)),
-      'DHCPv6 to a client': ipv6(17, dhcp(547, 546)),
+      'DHCPv4 to a server': ipv4(17, dhcp(68, 67), all4),
+      'DHCPv4 to a client': ipv4(17, dhcp(67, 68), all4),
+      'DHCPv6 to a server': ipv6(17, dhcp(546, 547), all6),
+      'DHCPv6 to a client': ipv6(17, dhcp(547, 546), all6),
       'router solicitation': nd(133),
       'router advertisement': nd(134),
       'neighbour solicitation': nd(135),
@@ -429,7 +431,7 @@ t.test('packets', { skip }, async (t) => {
       'and above': nd(138),
       'an echo request': nd(128),
       'ICMPv6 in IPv4': ipv4(58, icmp(135), { ttl: 255 }),
-      'a later fragment of DHCP': ipv4(17, dhcp(68, 67), { fragment: 8 }),
+      'a later fragment of DHCP': ipv4(17, dhcp(68, 67), { ...all4, fragment: 8 }),
     };
     for (const direction of directions) {
       for (const [name, frame] of Object.entries(never)) {
@@ -453,7 +455,8 @@ t.test('packets', { skip }, async (t) => {
   });
 
   await t.test('each item of never-drop holds where the interface has it, and on its way only', async (t) => {
-    const dhcp = (fromPort: number, toPort: number) => ipv4(17, udp({ fromPort, toPort }));
+    const dhcp = (fromPort: number, toPort: number) =>
+      ipv4(17, udp({ fromPort, toPort }), { to: '255.255.255.255' });
     const items: readonly [name: string, bit: number, frame: Uint8Array, ways: readonly string[]][] = [
       ['ARP', HUSK_NEVER_DROP_ARP, ethernet(etherType.arp, Buffer.alloc(28)), ['in', 'out']],
       [

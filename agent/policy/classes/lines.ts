@@ -98,12 +98,14 @@ function defaultLines(zone: JudgedZone, direction: Direction): readonly ListLine
 
 /**
  * What no rule decides, as every device does it that is not configured otherwise (PACKETS.md §4). Replies to its own
- * connections are the configuration's.
+ * connections are the configuration's, and so is an interface that waits for its address.
  */
 export function neverDropped(direction: Direction): readonly Cube[] {
   const udp = values(17);
   const client = direction === 'egress' ? 'portFrom' : 'portTo';
   const server = direction === 'egress' ? 'portTo' : 'portFrom';
+  // The first origin is the device itself (zones.ts).
+  const own = direction === 'egress' ? { origin: values(0) } : { toDevice: values(1) };
   return [
     cubeOf({ etherType: values(0x0806) }),
     cubeOf({
@@ -113,8 +115,8 @@ export function neverDropped(direction: Direction): readonly Cube[] {
       fragment: values(0),
       hopLimit: values(1),
     }),
-    cubeOf({ source: isIpv4, protocol: udp, [client]: values(68), [server]: values(67) }),
-    cubeOf({ source: isIpv6, protocol: udp, [client]: values(546), [server]: values(547) }),
+    cubeOf({ ...own, source: isIpv4, protocol: udp, [client]: values(68), [server]: values(67) }),
+    cubeOf({ ...own, source: isIpv6, protocol: udp, [client]: values(546), [server]: values(547) }),
   ];
 }
 

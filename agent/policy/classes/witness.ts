@@ -124,6 +124,8 @@ export function witnessOf(partition: Partition, path: Path): Witness {
   const { direction } = partition;
   const cameBy = origin?.name ?? null;
   const own = number('toDevice') === 1 && wanted.ip !== null ? [ownAddress(wanted.ip)] : [];
+  // Some address in any case: an interface that waits for its first one is another matter (PACKETS.md §4).
+  own.push(...otherAddresses.filter((one) => !own.includes(one) && !isDestination(wanted, one)).slice(0, 1));
   return {
     words: packetWords(wanted, { situation, direction, interface: name, cameBy }),
     frame: Array.from(frame, (byte) => byte.toString(16).padStart(2, '0')).join(''),
@@ -135,6 +137,9 @@ export function witnessOf(partition: Partition, path: Path): Witness {
     situation,
   };
 }
+
+const otherAddresses = ['192.0.2.253/32', '192.0.2.254/32'];
+const isDestination = ({ ip }: FrameWanted, address: string) => ip !== null && ownAddress(ip) === address;
 
 const ownAddress = ({ family, destination }: NonNullable<FrameWanted['ip']>) =>
   `${formatAddress(destination, 0)}/${family === 'ipv4' ? 32 : 128}`;

@@ -21,6 +21,8 @@ export class Points {
   readonly #interfaces: ReadonlyMap<string, DeviceInterface>;
   /** Addresses and broadcast addresses, as words in hex. */
   readonly #own: ReadonlySet<string>;
+  /** Interfaces on which a DHCP client may have no address yet. */
+  readonly #awaiting: ReadonlySet<string>;
 
   constructor(policies: Policies, device: DeviceView) {
     this.#device = device;
@@ -33,6 +35,9 @@ export class Points {
         one.name,
         isLeftOut(one, device, named) ? null : (named.get(one.index) ?? null),
       ]),
+    );
+    this.#awaiting = new Set(
+      device.interfaces.filter((one) => this.#awaitsAddress(one)).map(({ name }) => name),
     );
   }
 
@@ -78,17 +83,36 @@ export class Points {
     return this.#isDhcp(seen) || this.#isReply(seen, connection);
   }
 
-  #isDhcp({ packet, interface: name, direction }: Seen): boolean {
+  /** Of which the device is one end: what it passes on for others is for the rules. */
+  #isDhcp({ packet, interface: name, direction, cameBy, isToDevice }: Seen): boolean {
     const { family, protocol, ports } = packet;
     if (family === 'other' || protocol !== protocolUdp || ports === null) return false;
     const { client, server } = dhcpPorts[family];
     const { dhcpClient, dhcpServer } = this.#device.neverDrop;
+    const isOwn = direction === 'egress' ? cameBy === null : isToDevice;
     // The client's packets go out where the device is one, and come in where it is the server.
     if (ports.from === client && ports.to === server)
-      return fits(direction === 'egress' ? dhcpClient : dhcpServer, name);
-    if (ports.from === server && ports.to === client)
-      return fits(direction === 'egress' ? dhcpServer : dhcpClient, name);
-    return false;
+      return isOwn && fits(direction === 'egress' ? dhcpClient : dhcpServer, name);
+    if (ports.from !== server || ports.to !== client) return false;
+    if (direction === 'egress') return isOwn && fits(dhcpServer, name);
+    // RFC 2131 §4.1: an offer may be sent to the address that it offers.
+    const isOffer = family === 'ipv4' && this.#awaiting.has(name);
+    return (isOwn || isOffer) && fits(dhcpClient, name);
+  }
+
+  /** The interface, its bridge, or a VLAN or macvlan on it that is no point of its own has no address but 169.254/16. */
+  #awaitsAddress({ index, addresses }: DeviceInterface): boolean {
+    const { interfaces } = this.#device;
+    const bridge = interfaces.find(({ over }) => over?.kind === 'bridge' && over.ports.includes(index));
+    if (bridge !== undefined) return this.#awaitsAddress(bridge);
+    if (addresses.every((one) => one.includes(':') || one.startsWith('169.254.'))) return true;
+    return interfaces.some(
+      (one) =>
+        (one.over?.kind === 'vlan' || one.over?.kind === 'macvlan') &&
+        one.over.parent === index &&
+        this.zoneOf(one.name) === null &&
+        this.#awaitsAddress(one),
+    );
   }
 
   /** An answer to a connection that the device opened to one of the services. */

@@ -312,8 +312,14 @@ export class Judge {
     this.#bundle = bundle;
     const names = [...interfaces, 'none0'];
     const own = [...hosts4.map((host) => `${host}/32`), ...hosts6.map((host) => `${host}/128`)];
-    const evaluator = (device: DeviceView) => new PacketEvaluator(bundle.documents, device);
-    this.#evaluators = { own: evaluator(plainDevice(names, own)), foreign: evaluator(plainDevice(names)) };
+    // Each interface has some address: one that awaits its first is another matter.
+    const addressed = ({ interfaces, ...device }: DeviceView): DeviceView => ({
+      ...device,
+      interfaces: interfaces.map((one) => ({ ...one, addresses: [...one.addresses, '192.0.2.250/32'] })),
+    });
+    const evaluator = (addresses: readonly string[]) =>
+      new PacketEvaluator(bundle.documents, addressed(plainDevice(names, addresses)));
+    this.#evaluators = { own: evaluator(own), foreign: evaluator([]) };
   }
   judge(packet: TinyPacket, direction: 'ingress' | 'egress', timeNs: bigint): Judgement {
     const { situation, isToDevice, frame } = packet;
