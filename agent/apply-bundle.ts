@@ -728,7 +728,7 @@ class Closed extends Error {
 }
 
 /** Goes back to the previous generation, in the kernel and on the disk. Serves `husk-agent return` without an agent too. */
-export function returnToPrevious(kernel: Kernel, store: BundleStore): boolean {
+export async function returnToPrevious(kernel: Kernel, store: BundleStore): Promise<boolean> {
   const { trial, confirmed, previous } = store.record;
   if (kernel.endTrial()) {
     if (trial !== null) store.endTrial(trial, { result: 'returned', reason: 'local-command' });
@@ -738,7 +738,7 @@ export function returnToPrevious(kernel: Kernel, store: BundleStore): boolean {
   const { other } = kernel.status();
   const isPrevious =
     other?.serial === (previous?.serial ?? 0) && other.bundleDigest === (previous?.digest ?? noBundle);
-  if (confirmed === null || !isPrevious || !kernel.returnToPrevious()) return false;
+  if (confirmed === null || !isPrevious || !(await kernel.returnToPrevious())) return false;
   store.returnToPrevious();
   return true;
 }

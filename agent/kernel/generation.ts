@@ -139,6 +139,24 @@ export class Slots {
     }
   }
 
+  /**
+   * Gives what lies in a slot that is not in force a number of its own, before it comes into force again: connections
+   * of the generation after it are then older than it, and judged again, not void. False: the slot is empty.
+   */
+  async renumber(slot: Slot): Promise<boolean> {
+    const inner = this.#inner(HuskTable.GENERATION, slot);
+    if (inner === null) return false;
+    try {
+      const value = this.#addon.lookup(inner, arrayKey);
+      if (value === null || value.length !== HuskGeneration.size) return false;
+      view(value).setUint32(HuskGeneration.offset.id, this.#nextId(), true);
+      await this.#placeGeneration(slot, value);
+      return true;
+    } finally {
+      inner.close();
+    }
+  }
+
   /** Makes a table that follows the device equal to `table`, one entry at a time. Returns how many changed. */
   async follow(slot: Slot, table: Table): Promise<number> {
     const inner = this.#innerOrThrow(table.kind, slot);
@@ -293,6 +311,18 @@ export class Slots {
       ...source.image.settings,
       id,
     });
+    await this.#placeGeneration(slot, value);
+    return {
+      serial: source.serial,
+      digest: hex(digest),
+      bundleDigest: source.bundleDigest,
+      tableDigests,
+      id,
+      timeouts: source.image.settings.connections.timeouts,
+    };
+  }
+
+  async #placeGeneration(slot: Slot, value: Uint8Array): Promise<void> {
     const map = this.#addon.createMap({
       name: innerMapName(HuskTable.GENERATION),
       type: mapType.array,
@@ -308,14 +338,6 @@ export class Slots {
     } finally {
       map.close();
     }
-    return {
-      serial: source.serial,
-      digest: hex(digest),
-      bundleDigest: source.bundleDigest,
-      tableDigests,
-      id,
-      timeouts: source.image.settings.connections.timeouts,
-    };
   }
 
   #place(outer: Outer, slot: Slot, map: MapHandle): Promise<void> {

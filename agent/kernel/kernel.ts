@@ -258,9 +258,7 @@ export class Kernel {
     this.endTrial();
     const loaded = await this.#slots.load(otherSlot(this.#live.inForce), source);
     // Filling the slot has waited for all programs that judged by what was in it.
-    const inForce = this.#slots.record(this.#live.inForce);
-    if (inForce !== null)
-      await forgetOpenedAfter(this.#options.addon, mapOf(this.#set, 'connections'), inForce.id);
+    await this.#forgetVoid();
     this.#inUse = await this.#slots.ruleIndexes();
     return loaded;
   }
@@ -318,13 +316,25 @@ export class Kernel {
     this.#live.settle(generation.slot);
   }
 
-  /** Puts the previous generation back. False: the other slot is empty. */
-  returnToPrevious(): boolean {
+  /**
+   * Puts the previous generation back, under a number of its own: what was opened since is judged again by it. False:
+   * the other slot is empty.
+   */
+  async returnToPrevious(): Promise<boolean> {
     if (this.endTrial()) return true;
     const other = otherSlot(this.#live.inForce);
-    if (this.#slots.record(other) === null) return false;
+    // Placing the record has waited for all programs that judged by the slot.
+    if (!(await this.#slots.renumber(other))) return false;
+    await this.#forgetVoid();
     this.#live.settle(other);
     return true;
+  }
+
+  /** What trials that were returned have opened: the next number is greater than theirs. */
+  async #forgetVoid(): Promise<void> {
+    const inForce = this.#slots.record(this.#live.inForce);
+    if (inForce === null) return;
+    await forgetOpenedAfter(this.#options.addon, mapOf(this.#set, 'connections'), inForce.id);
   }
 
   /** Brings the tables that follow the device up to date in the slot in force. Returns entries changed. */

@@ -357,13 +357,13 @@ t.test('nor does it without an agent', options, async (t) => {
   await device.apply(device.fleet.publish(1, policyDropping('192.0.2.1')));
   await device.apply(device.fleet.publish(2, policyDropping('192.0.2.2')));
   t.equal(
-    returnToPrevious(device.kernel, device.store),
+    await returnToPrevious(device.kernel, device.store),
     true,
     'the other slot holds what was confirmed before',
   );
   t.equal(device.inForce(), 1);
   t.match(device.store.record, { confirmed: { serial: 1 }, last: { serial: 2, result: 'returned' } });
-  t.equal(returnToPrevious(device.kernel, device.store), false, 'now it holds what was just left');
+  t.equal(await returnToPrevious(device.kernel, device.store), false, 'now it holds what was just left');
   t.equal(device.inForce(), 1);
 });
 
@@ -372,7 +372,7 @@ t.test('without an agent, returning in a trial ends the trial and its mark', opt
   device.link.reachable = false;
   device.applier.offer(device.fleet.publish(1, policyDropping('192.0.2.1'), 600).envelope);
   await device.reaches(1, 'trial');
-  t.equal(returnToPrevious(device.kernel, device.store), true);
+  t.equal(await returnToPrevious(device.kernel, device.store), true);
   t.equal(device.inForce(), 0);
   t.match(device.store.record, { trial: null, last: { result: 'returned', reason: 'local-command' } });
 });

@@ -53,7 +53,7 @@ export async function measureSwaps(bpffs: string): Promise<SwapFigures> {
       const asked = performance.now();
       kernel.confirm(trial);
       confirmed.push(performance.now() - asked);
-      kernel.returnToPrevious();
+      await kernel.returnToPrevious();
     }
     return {
       compile: median(compiled),

@@ -85,6 +85,24 @@ t.test('connections over a swap', { skip, timeout: 110_000 }, async (t) => {
     });
   }
 
+  await t.test('returned without an agent: what was opened since is judged again, once', async (t) => {
+    const before = await router.settle(opening(ports.kept, ports.closed));
+    const old = await hold(ports.kept);
+    const left = await router.settle(opening(ports.kept, ports.closed, ports.tried));
+    const [kept, tried] = [await hold(ports.kept), await hold(ports.tried)];
+    t.ok((await kept.lives()) && (await tried.lives()) && (await old.lives()));
+    t.match(await entry(kept), { made: left, judged: left });
+    t.equal(await router.kernel.returnToPrevious(), true);
+    const after = router.kernel.status().inForce?.id ?? 0;
+    t.ok(after > left, 'the generation before, under a number of its own');
+    t.ok((await kept.lives()) && (await old.lives()));
+    t.match(await entry(kept), { made: left, judged: after });
+    t.match(await entry(old), { made: before, judged: after });
+    t.notOk(await tried.lives(), 'what it would not have let be opened is over');
+    t.equal(await entry(tried), undefined);
+    await Promise.all([old.close(), kept.close(), tried.close()]);
+  });
+
   await t.test('a trial that is confirmed keeps what it opened', async (t) => {
     await router.settle(opening(ports.kept));
     const trial = router.kernel.beginTrial(await router.load(opening(ports.kept, ports.tried)), 60);

@@ -15,7 +15,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { HardeningRule, PacketRule, PolicyDocument } from '../../agent/contract/policy.ts';
-import { Kernel } from '../../agent/kernel/kernel.ts';
+import { Kernel, type LoadedGeneration } from '../../agent/kernel/kernel.ts';
 import { type ObjectFiles, objects, openPinnedSet } from '../../agent/kernel/objects.ts';
 import { entryOf, outerFor } from '../../agent/kernel/tables.ts';
 import { compile } from '../../agent/policy/compile.ts';
@@ -118,12 +118,13 @@ async function main(): Promise<void> {
     image: images[serial % 2] as TableImage,
   });
 
-  kernel.settle(await kernel.loadStandby(source(1)));
+  const first = await kernel.loadStandby(source(1));
+  kernel.settle(first);
   kernel.attach(plainAttach(interfaces));
   // Traffic has been coming all the time; what the hooks see counts from here.
   const before = await counts(kernel);
   const caller = startCaller();
-  const swaps = how === 'refill' ? await refill(kernel, images) : await swap(kernel, source);
+  const swaps = how === 'refill' ? await refill(kernel, images) : await swap(kernel, source, first);
   const called = await caller.stop();
   const after = await counts(kernel);
   const since = (id: keyof typeof after): number => (after[id] ?? 0) - (before[id] ?? 0);
@@ -169,18 +170,21 @@ function startCaller(): Caller {
 type Source = (serial: number) => { serial: number; bundleDigest: string; image: TableImage };
 
 /** Each load is put live on trial and confirmed; then both slots are made live by turns. */
-async function swap(kernel: Kernel, source: Source): Promise<number> {
-  let swaps = 0;
+async function swap(kernel: Kernel, source: Source, first: LoadedGeneration): Promise<number> {
+  let [swaps, before] = [0, first];
   for (let serial = 2; serial < 2 + Number(loads); serial++) {
-    const trial = kernel.beginTrial(await kernel.loadStandby(source(serial)), 60);
+    const loaded = await kernel.loadStandby(source(serial));
+    const trial = kernel.beginTrial(loaded, 60);
     if (kernel.confirm(trial) !== 'confirmed') throw new Error('a trial was not confirmed');
     swaps++;
     for (let flip = 0; flip < Number(flips); flip++, swaps++) {
-      kernel.returnToPrevious();
+      kernel.settle(flip % 2 === 0 ? before : loaded);
       // Long enough for packets to meet it, and never the same twice; but the next load comes at once upon
       // the last flip, while programs may still be running that read the slot it fills.
       if (flip < Number(flips) - 1) await new Promise((resolve) => setTimeout(resolve, flip % 3));
     }
+    // The next load goes into the slot that is not in force.
+    if (Number(flips) % 2 === 0) before = loaded;
   }
   return swaps;
 }
