@@ -73,7 +73,7 @@ _Static_assert(sizeof(struct husk_connection_setup) == 64, "husk_connection_setu
 #define HUSK_CONNECTION_QUERY 2 /* ICMP 13-18: 0 */
 
 /* Both ends, the lesser first (as two little-endian u64 and the port), so that both directions give one key.
- */
+ * Requests of ICMP that both sides send are two connections. */
 struct husk_connection_key {
     husk_u8 low[16]; /* network order, IPv4 as ::ffff:a.b.c.d */
     husk_u8 high[16];
@@ -82,7 +82,7 @@ struct husk_connection_key {
     husk_u8 ip_proto;
     husk_u8 family; /* HUSK_FAMILY_ */
     husk_u8 kind;
-    husk_u8 pad;
+    husk_u8 is_high_asking; /* ICMP: the requests are from high to low; else from low to high */
 };
 _Static_assert(sizeof(struct husk_connection_key) == 40, "husk_connection_key");
 

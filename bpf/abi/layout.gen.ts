@@ -1230,6 +1230,7 @@ export interface HuskConnectionKey {
   readonly ipProto: number;
   readonly family: number;
   readonly kind: number;
+  readonly isHighAsking: number;
 }
 export const HuskConnectionKey = {
   size: 40,
@@ -1241,6 +1242,7 @@ export const HuskConnectionKey = {
     ipProto: 36,
     family: 37,
     kind: 38,
+    isHighAsking: 39,
   },
   count: {
     low: 16,
@@ -1256,7 +1258,7 @@ export function encodeHuskConnectionKey(view: DataView, at: number, value: HuskC
   view.setUint8(at + 36, value.ipProto);
   view.setUint8(at + 37, value.family);
   view.setUint8(at + 38, value.kind);
-  putZeros(view, at + 39, 1);
+  view.setUint8(at + 39, value.isHighAsking);
 }
 export function decodeHuskConnectionKey(view: DataView, at: number): HuskConnectionKey {
   mustHold(view, at, 40);
@@ -1268,6 +1270,7 @@ export function decodeHuskConnectionKey(view: DataView, at: number): HuskConnect
     ipProto: view.getUint8(at + 36),
     family: view.getUint8(at + 37),
     kind: view.getUint8(at + 38),
+    isHighAsking: view.getUint8(at + 39),
   };
 }
 
@@ -2420,7 +2423,7 @@ export function decodeHuskTrace(view: DataView, at: number): HuskTrace {
 
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = 'f0eae14d81661b084b5db8f34037e9f5f38ce17cb3341427941274c92bc0fb43';
+export const layoutDigest = 'e58953c13d76313a2774f3527ab29e29b41271ac849847cfd2d8c7cfaffe210a';
 
 export interface LayoutField {
   readonly name: string;
@@ -2623,7 +2626,7 @@ export const layout: Layout = {
       { name: 'ip_proto', offset: 36, type: 'u8' },
       { name: 'family', offset: 37, type: 'u8' },
       { name: 'kind', offset: 38, type: 'u8' },
-      { name: 'pad', offset: 39, type: 'u8' },
+      { name: 'is_high_asking', offset: 39, type: 'u8' },
     ] },
     { name: 'husk_connection', size: 136, fields: [
       { name: 'verdicts', offset: 0, type: 'u64[4]' },

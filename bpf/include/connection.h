@@ -67,9 +67,12 @@ static __always_inline int icmp_kind(husk_u8 family, husk_u8 type)
     return type >= ICMP_QUERY_FIRST && type <= ICMP_QUERY_LAST ? HUSK_CONNECTION_QUERY : -1;
 }
 
-static __always_inline bool is_icmp_echo_reply(husk_u8 family, husk_u8 type)
+/* Of those: what answers a request. */
+static __always_inline bool is_icmp_answer(husk_u8 family, husk_u8 type)
 {
-    return type == (family == HUSK_FAMILY_IPV6 ? ICMPV6_ECHO_REPLY : ICMP_ECHO_REPLY);
+    if (family == HUSK_FAMILY_IPV6)
+        return type == ICMPV6_ECHO_REPLY;
+    return type == ICMP_ECHO_REPLY || (type >= ICMP_QUERY_FIRST && type <= ICMP_QUERY_LAST && !(type & 1));
 }
 
 /* 1 where `one` is less than `other`, unsigned. */
@@ -94,6 +97,7 @@ static __always_inline bool connection_key_set(struct connection *connection, co
 {
     struct husk_connection_key *key = &connection->key;
     husk_u16 sport = tuple->sport, dport = tuple->dport;
+    husk_u64 is_answer = 0;
     key->kind = HUSK_CONNECTION_PLAIN;
     if (tuple->is_icmp) {
         int kind = icmp_kind(tuple->family, tuple->icmp_type);
@@ -103,8 +107,11 @@ static __always_inline bool connection_key_set(struct connection *connection, co
         if (kind == HUSK_CONNECTION_QUERY)
             sport = 0;
         dport = sport;
+        is_answer = is_icmp_answer(tuple->family, tuple->icmp_type);
     }
-    husk_u64 is_reversed = ends_reversed(&tuple->saddr, &tuple->daddr, sport, dport);
+    /* Between two equal addresses an answer is what goes from high to low. */
+    husk_u64 is_reversed = ends_reversed(&tuple->saddr, &tuple->daddr, tuple->is_icmp ? is_answer : sport,
+                                         tuple->is_icmp ? 1 - is_answer : dport);
     husk_u64 exchange = 0 - is_reversed;
     connection->is_reversed = is_reversed;
     word *low = (word *)key->low, *high = (word *)key->high;
@@ -119,7 +126,7 @@ static __always_inline bool connection_key_set(struct connection *connection, co
     key->high_port = dport ^ ports;
     key->ip_proto = tuple->ip_proto;
     key->family = tuple->family;
-    key->pad = 0;
+    key->is_high_asking = tuple->is_icmp ? is_reversed ^ is_answer : 0;
     return true;
 }
 
@@ -148,7 +155,7 @@ static __always_inline husk_u8 state_alone(const struct packet *packet, bool is_
 {
     husk_u8 flags = packet->tcp_flags;
     if (packet->has_icmp)
-        return is_icmp_echo_reply(packet->family, packet->icmp_type) ||
+        return is_icmp_answer(packet->family, packet->icmp_type) ||
                        is_icmp_error(packet->family, packet->icmp_type)
                    ? HUSK_CONNECTION_INVALID
                    : HUSK_CONNECTION_NEW;

@@ -148,6 +148,19 @@ everywhere(
     t.equal(lab.find({ ...pong, icmpId: id + 100 }).state, 'invalid');
     lab.allow(pong);
     t.equal(lab.find(ping).state, 'established');
+    const asked = turned(ping);
+    t.match(lab.find(asked), { state: 'new', isKnown: false }, 'a request of the other side is no answer');
+    t.equal(lab.find(turned(pong)).state, 'invalid', 'and was not answered');
+    lab.allow(asked);
+    t.match(lab.find(turned(pong)), { state: 'established', isReply: true });
+    t.match(lab.find(pong), { state: 'established', isReply: true }, 'both ask: two connections');
+    const alone = { ...ping, to: ping.from, icmpId: id + 1 };
+    lab.allow(alone);
+    t.match(
+      lab.find({ ...alone, icmpType: family.pong }),
+      { state: 'established', isReply: true },
+      'of itself',
+    );
 
     const query = (icmpType: number): PlainPacket => ({ ...ping, icmpType, icmpId: 5 });
     if (family.icmp === 1) {
@@ -158,6 +171,8 @@ everywhere(
         isReply: true,
       });
       t.equal(lab.find({ ...turned(peer), icmpType: 0, icmpId: 0 }).state, 'invalid', 'not echo 0');
+      t.match(lab.find(turned({ ...peer, icmpType: 17 })), { state: 'new', isKnown: false }, 'nor a request');
+      t.equal(lab.find({ ...peer, icmpType: 16 }).state, 'invalid', 'nor an answer to none');
     } else {
       lab.allow(query(13));
       t.match(lab.find(query(13)), { state: 'new', isKnown: false }, 'ICMPv6 has no such queries');

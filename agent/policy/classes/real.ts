@@ -44,11 +44,14 @@ const withPorts = values(...protocolsWithPorts);
 const protocols = 256;
 const flagSets = Array.from({ length: 256 }, (_, flags) => flags);
 const { fin, syn, rst, ack } = tcpFlagBits;
-/** ICMP errors and what answers an echo, as ranges of type × 256 + code. */
+/** ICMP errors and what answers a request, as ranges of type × 256 + code. */
 const types = (...ranges: readonly (readonly [number, number])[]) =>
   values(...ranges.map(([first, last]): [number, number] => [first * 256, last * 256 + 255]));
 const errors = { ipv4: types([3, 5], [11, 12]), ipv6: types([1, 4]) } as const;
-const errorsAndReplies = { ipv4: types([0, 0], [3, 5], [11, 12]), ipv6: types([1, 4], [129, 129]) } as const;
+const errorsAndAnswers = {
+  ipv4: types([0, 0], [3, 5], [11, 12], [14, 14], [16, 16], [18, 18]),
+  ipv6: types([1, 4], [129, 129]),
+} as const;
 /** ICMP that belongs to connections: echo, and the queries of ICMPv4. */
 const connected = { ipv4: types([0, 0], [8, 8], [13, 18]), ipv6: types([128, 129]) } as const;
 /** What a later fragment says of its protocol is compared with the first fragment's in IPv4 alone. */
@@ -132,9 +135,10 @@ function states(): readonly Combination[] {
   const perFamily = (family: 'ipv4' | 'ipv6', source: Values, icmp: Values): readonly Combination[] => [
     { situation: at('related'), source, protocol: allBut(icmp, protocols), ...firstKnown[family] },
     { situation: at('related'), source, fragment: whole, icmp: allBut(errors[family], icmpPoints) },
-    { situation: at('new', 'established'), source, icmp: errors[family] },
+    { situation: at('new'), source, icmp: errorsAndAnswers[family] },
+    { situation: at('established'), source, icmp: errors[family] },
     { situation: at('established'), source, icmp: allBut(connected[family], icmpPoints) },
-    { situation: at('invalid'), source, icmp: allBut(errorsAndReplies[family], icmpPoints) },
+    { situation: at('invalid'), source, icmp: allBut(errorsAndAnswers[family], icmpPoints) },
     // Of protocols with neither flags nor ICMP, nothing but a later fragment is invalid.
     {
       situation: at('invalid'),

@@ -119,16 +119,16 @@ export class Connections {
     if (packet.fragment === 'first') this.#noteFirstFragment(packet, lookup, nowNs);
     if (isIcmpError(packet)) return;
     const key = keyOf(packet, 'along');
-    if (key === null) return;
     let { connection } = lookup;
     if (connection === null) {
-      if (lookup.state !== 'new') return;
+      if (lookup.state !== 'new' || key === null) return;
       connection = opened(packet, at, nowNs, generation);
       // What was closed may have gone the other way.
       this.#table.delete(keyOf(packet, 'against') ?? key);
       this.#makeRoom(nowNs, settings);
     }
-    const ownKey = keyOf(connection.first, 'along') ?? key;
+    const ownKey = keyOf(connection.first, 'along');
+    if (ownKey === null) return;
     renew(connection, ownKey === key ? 'along' : 'against', packet, nowNs, settings);
     if (isForwarding(at)) connection.isForwarded = true;
     this.#table.delete(ownKey);
@@ -231,8 +231,7 @@ function stateOfNone(packet: Packet, { tcp }: Settings): ConnectionState {
     if ((tcpFlags & (syn | ack | rst | fin)) === syn) return 'new';
     return (tcpFlags & rst) !== 0 || tcp === 'strict' ? 'invalid' : 'new';
   }
-  const echoReply = packet.family === 'ipv4' ? 0 : 129;
-  return icmp?.type === echoReply ? 'invalid' : 'new';
+  return icmp !== null && isIcmpAnswer(packet) ? 'invalid' : 'new';
 }
 
 function opened(packet: Packet, at: Opening, nowNs: bigint, generation: number): Connection {
@@ -288,10 +287,14 @@ function timeoutOf(connection: Connection): ConnectionTimeout {
   return icmp === null ? 'other' : 'icmp';
 }
 
-/** The connection that a packet would be of, seen along its own direction or turned round; null: of none. */
+/**
+ * The connection that a packet would be of, seen along its own direction or turned round; null: of none. Requests of ICMP
+ * go along the direction of theirs, and what answers them against it.
+ */
 function keyOf(endpoints: Endpoints, way: Way): string | null {
   const { family, source, destination, protocol, ports, icmp } = endpoints;
   if (icmp !== null && !isIcmpEcho(endpoints) && !isIcmpQuery(endpoints)) return null;
+  if (icmp !== null && isIcmpAnswer(endpoints) === (way === 'along')) return null;
   const from = `${source.join(' ')} ${ports?.from ?? icmp?.id ?? 0}`;
   const to = `${destination.join(' ')} ${ports?.to ?? icmp?.id ?? 0}`;
   return [family, protocol, ...(way === 'along' ? [from, to] : [to, from])].join(' ');
@@ -300,6 +303,9 @@ function keyOf(endpoints: Endpoints, way: Way): string | null {
 /** RFC 792, RFC 950: timestamp, information, address mask. */
 const isIcmpQuery = ({ family, icmp }: Endpoints) =>
   family === 'ipv4' && icmp !== null && icmp.type >= 13 && icmp.type <= 18;
+
+const isIcmpAnswer = ({ family, icmp }: Endpoints) =>
+  icmp !== null && (family === 'ipv4' ? [0, 14, 16, 18] : [129]).includes(icmp.type);
 
 /** RFC 791 §3.2; IPv6 names no protocol (RFC 8200 §4.5), and a later fragment says another than the first. */
 const fragmentKey = ({ family, source, destination, protocol, fragmentId }: Packet) =>
