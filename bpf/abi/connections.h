@@ -101,6 +101,9 @@ _Static_assert(sizeof(struct husk_connection_key) == 40, "husk_connection_key");
 #define HUSK_CONNECTION_FIN_ANSWERED 2048
 #define HUSK_CONNECTION_CLOSED 4096   /* RST, or FIN of both sides */
 #define HUSK_CONNECTION_FRAGMENT 8192 /* the packet that opened it was a first fragment */
+/* TCP: RST along the original direction, or against it, and nothing else from that side since. */
+#define HUSK_CONNECTION_RESET_SENT 16384
+#define HUSK_CONNECTION_RESET_ANSWERED 32768
 #define HUSK_CONNECTION_TIMEOUT_SHIFT 16
 
 /*

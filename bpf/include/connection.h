@@ -226,8 +226,16 @@ static __always_inline husk_u32 flags_after(husk_u32 flags, const struct packet 
         flags |= HUSK_CONNECTION_ANSWERED;
     if (tcp & TCP_FIN)
         flags |= is_reply ? HUSK_CONNECTION_FIN_ANSWERED : HUSK_CONNECTION_FIN_SENT;
+    /* Who goes on has not reset it: the RST was another's, under its name. */
+    husk_u32 reset = is_reply ? HUSK_CONNECTION_RESET_ANSWERED : HUSK_CONNECTION_RESET_SENT;
+    if (tcp & TCP_RST)
+        flags |= reset;
+    else if (!(tcp & TCP_SYN))
+        flags &= ~reset;
     const husk_u32 both_ended = HUSK_CONNECTION_FIN_SENT | HUSK_CONNECTION_FIN_ANSWERED;
-    if (tcp & TCP_RST || (flags & both_ended) == both_ended)
+    flags &= ~HUSK_CONNECTION_CLOSED;
+    if (flags & (HUSK_CONNECTION_RESET_SENT | HUSK_CONNECTION_RESET_ANSWERED) ||
+        (flags & both_ended) == both_ended)
         flags |= HUSK_CONNECTION_CLOSED;
     return flags;
 }

@@ -342,6 +342,11 @@ t.test('a connection lasts for its timeout, and what renews it', { skip }, async
   t.equal(lasts(6, [...open, ['out', fin | ack]]), '7440');
   t.equal(lasts(6, [...open, ['out', fin | ack], ['back', fin | ack]]), '30');
   t.equal(lasts(6, [...open, ['back', rst]]), '30');
+  t.equal(lasts(6, [...open, ['back', rst], ['out', ack]]), '30', 'the other side may not know yet');
+  t.equal(lasts(6, [...open, ['back', rst], ['back', syn | ack]]), '30');
+  t.equal(lasts(6, [...open, ['back', rst], ['back', ack]]), '7440', 'who goes on has not reset it');
+  t.equal(lasts(6, [...open, ['back', rst], ['out', rst], ['back', ack]]), '30', 'but the other has');
+  t.equal(lasts(6, [...open, ['out', fin | ack], ['back', fin | ack], ['back', ack]]), '30', 'FIN stays');
   t.equal(
     lasts(6, [
       ['out', syn],

@@ -55,7 +55,8 @@ export interface Connection {
   /** Directions in which a TCP packet other than a SYN went, and those in which FIN went. */
   readonly underWay: Set<Way>;
   readonly finished: Set<Way>;
-  isReset: boolean;
+  /** Those in which RST went, and nothing but RST and SYN since. */
+  readonly reset: Set<Way>;
 }
 
 type Way = 'along' | 'against';
@@ -215,7 +216,7 @@ const isUnasked = (
 const isOver = (connection: Connection, { tcpFlags }: Packet) =>
   tcpFlags !== null && isClosed(connection) && (tcpFlags & (syn | ack)) === syn;
 
-const isClosed = ({ isReset, finished }: Connection) => isReset || finished.size === 2;
+const isClosed = ({ reset, finished }: Connection) => reset.size > 0 || finished.size === 2;
 
 function stateOf(connection: Connection, way: Way, { tcpFlags }: Packet, { tcp }: Settings): ConnectionState {
   if (way === 'against' || connection.isAnswered) return 'established';
@@ -245,7 +246,7 @@ function opened(packet: Packet, at: Opening, nowNs: bigint, generation: number):
     isForwarded: false,
     underWay: new Set(),
     finished: new Set(),
-    isReset: false,
+    reset: new Set(),
   };
 }
 
@@ -267,7 +268,8 @@ function renew(
     connection.isAnswered = true;
   }
   if ((tcpFlags & fin) !== 0) connection.finished.add(way);
-  if ((tcpFlags & rst) !== 0) connection.isReset = true;
+  if ((tcpFlags & rst) !== 0) connection.reset.add(way);
+  else if ((tcpFlags & syn) === 0) connection.reset.delete(way);
 }
 
 function isForgotten(connection: Connection, nowNs: bigint, { timeouts }: Settings): boolean {
