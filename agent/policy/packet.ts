@@ -173,6 +173,7 @@ function parseIpv4(view: DataView, at: number): Ip | 'unparseable' {
   const offset = fragmentWord & 0x1fff;
   const fragment = offset > 0 ? 'later' : (fragmentWord & 0x2000) !== 0 ? 'first' : 'none';
   const protocol = view.getUint8(at + 9);
+  if (isOverTcpFlags(offset, protocol)) return 'unparseable';
   const layer4 = parseLayer4(view, at + headerBytes, at + totalBytes, protocol, fragment, 'ipv4');
   if (layer4 === 'unparseable') return 'unparseable';
   return {
@@ -195,7 +196,7 @@ function parseIpv6(view: DataView, at: number): Ip | 'unparseable' {
   const end = at + ipv6Bytes + view.getUint16(at + 4);
   if (end > view.byteLength) return 'unparseable';
   const walked = walkExtensions(view, at + ipv6Bytes, end, view.getUint8(at + 6));
-  if (walked === 'unparseable') return 'unparseable';
+  if (walked === 'unparseable' || isOverTcpFlags(walked.offset, walked.protocol)) return 'unparseable';
   const layer4 = parseLayer4(view, walked.at, end, walked.protocol, walked.fragment, 'ipv6');
   if (layer4 === 'unparseable') return 'unparseable';
   return {
@@ -217,7 +218,12 @@ interface Walked {
   readonly protocol: number;
   readonly fragment: Packet['fragment'];
   readonly fragmentId: number;
+  /** Of a later fragment, in units of 8 bytes. */
+  readonly offset: number;
 }
+
+/** RFC 3128 §3: it could put other flags over those of the first fragment. */
+const isOverTcpFlags = (offset: number, protocol: number) => offset === 1 && protocol === 6;
 
 function walkExtensions(view: DataView, start: number, end: number, first: number): Walked | 'unparseable' {
   let at = start;
@@ -231,7 +237,8 @@ function walkExtensions(view: DataView, start: number, end: number, first: numbe
       const word = view.getUint16(at + 2);
       fragmentId = view.getUint32(at + 4);
       // Behind the header of a later fragment is the middle of something: nothing more can be read.
-      if (word >> 3 > 0) return { at: at + 8, protocol: next, fragment: 'later', fragmentId };
+      if (word >> 3 > 0)
+        return { at: at + 8, protocol: next, fragment: 'later', fragmentId, offset: word >> 3 };
       if ((word & 1) !== 0) fragment = 'first';
       at += 8;
     } else {
@@ -241,7 +248,7 @@ function walkExtensions(view: DataView, start: number, end: number, first: numbe
     }
     protocol = next;
   }
-  return { at, protocol, fragment, fragmentId };
+  return { at, protocol, fragment, fragmentId, offset: 0 };
 }
 
 const isExtension = (protocol: number) => Object.values<number>(ipv6Extensions).includes(protocol);
@@ -322,7 +329,7 @@ function quotedIpv4(view: DataView, at: number, end: number): Walked | null {
   const headerBytes = (view.getUint8(at) & 0x0f) * 4;
   if (headerBytes < ipv4Bytes || at + headerBytes > end) return null;
   const fragment = (view.getUint16(at + 6) & 0x1fff) > 0 ? 'later' : 'none';
-  return { at: at + headerBytes, protocol: view.getUint8(at + 9), fragment, fragmentId: 0 };
+  return { at: at + headerBytes, protocol: view.getUint8(at + 9), fragment, fragmentId: 0, offset: 0 };
 }
 
 function quotedIpv6(view: DataView, at: number, end: number): Walked | null {

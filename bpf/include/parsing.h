@@ -10,11 +10,10 @@
  *   IPv4         version not 4; header under 20 bytes or past the total length; total length past the frame
  *   IPv6         version not 6; payload length past the frame; an extension header past the payload; more
  *                than 8 of them (hop-by-hop, routing, fragment, AH, destination, mobility, HIP, shim6)
- *   TCP          under 20 bytes, data offset under 5, or options past the payload
- *   UDP-Lite     under 8 bytes
- *   UDP          under 8 bytes; length under 8, or past the payload where it is not a fragment
- *   SCTP         under 12 bytes
- *   ICMP(v6)     under 8 bytes; only in their own family
+ *   TCP          under 20 bytes, data offset under 5, or options past the payload; a later fragment that
+ * begins 8 bytes into it, where it could put other flags over those of the first (RFC 3128) UDP-Lite under 8
+ * bytes UDP          under 8 bytes; length under 8, or past the payload where it is not a fragment SCTP under
+ * 12 bytes ICMP(v6)     under 8 bytes; only in their own family
  *
  * Frames may be longer than what they carry (padding). Any other protocol has no ports and is not looked
  * into; any other EtherType, 802.3 lengths included, is family OTHER and is not looked into. A fragment that
@@ -108,6 +107,8 @@ enum {
 #define IPV4_FRAGMENT_OFFSET 0x1fff
 #define IPV6_MORE_FRAGMENTS 0x0001
 #define IPV6_FRAGMENT_OFFSET 0xfff8
+/* As IPv4 counts, in 8 bytes: behind the ports of TCP, before its flags. */
+#define TCP_FLAGS_FRAGMENT 1
 
 struct ethernet_header {
     husk_u16 destination[3];
@@ -274,6 +275,8 @@ static __always_inline int parse_ipv4(struct cursor *cursor, struct packet *pack
     packet->family = HUSK_FAMILY_IPV4;
     packet->hop_limit = ip->ttl;
     int ip_proto = ip->ip_proto;
+    if ((fragment & IPV4_FRAGMENT_OFFSET) == TCP_FLAGS_FRAGMENT && ip_proto == PROTO_TCP)
+        return PARSE_MALFORMED;
     cursor_skip(cursor, header_size);
     return ip_proto;
 }
@@ -320,6 +323,8 @@ static __always_inline int parse_ipv6_extensions(struct cursor *cursor, struct p
             packet->fragment_id = bpf_ntohl(extension->rest);
             if (fragment & IPV6_FRAGMENT_OFFSET) {
                 packet->fragment = FRAGMENT_LATER;
+                if ((fragment & IPV6_FRAGMENT_OFFSET) >> 3 == TCP_FLAGS_FRAGMENT && header == PROTO_TCP)
+                    return PARSE_MALFORMED;
                 return header;
             }
             if (fragment & IPV6_MORE_FRAGMENTS)

@@ -124,7 +124,10 @@ const read: readonly [name: string, frame: Uint8Array, reading: Reading][] = [
     ipv4(6, tcp({ words: 10, bytes: 24 }), { fragment: 0x2000 }),
     'unparseable',
   ],
-  ['a later fragment, which has no ports', ipv4(6, tcp(), { fragment: 0x2001 }), 'tcp without ports'],
+  ['a later fragment, which has no ports', ipv4(6, tcp(), { fragment: 0x2002 }), 'tcp without ports'],
+  ['a fragment over the flags of TCP', ipv4(6, tcp(), { fragment: 0x2001 }), 'unparseable'],
+  ['the last one over them', ipv4(6, tcp(), { fragment: 1 }), 'unparseable'],
+  ['at the same place of UDP, where nothing is', ipv4(17, udp(), { fragment: 1 }), 'udp without ports'],
   ['the last fragment', ipv4(17, udp(), { fragment: 1 }), 'udp without ports'],
   ['a later fragment of no bytes', ipv4(17, Buffer.alloc(0), { fragment: 0x1fff }), 'udp without ports'],
   ['do not fragment, which is none', ipv4(6, tcp(), { fragment: 0x4000 }), 'tcp to 22'],
@@ -169,7 +172,8 @@ const read: readonly [name: string, frame: Uint8Array, reading: Reading][] = [
   // IPv6 fragments
   ['an IPv6 first fragment', ipv6(44, fragmentHeader(6, 0, true, tcp())), 'tcp to 22'],
   ['an atomic fragment', ipv6(44, fragmentHeader(17, 0, false, udp())), 'udp to 53'],
-  ['a later fragment', ipv6(44, fragmentHeader(6, 1, true, tcp())), 'tcp without ports'],
+  ['a later fragment', ipv6(44, fragmentHeader(6, 2, true, tcp())), 'tcp without ports'],
+  ['a fragment over the flags of TCP, IPv6', ipv6(44, fragmentHeader(6, 1, true, tcp())), 'unparseable'],
   [
     'a later fragment of no bytes',
     ipv6(44, fragmentHeader(17, 8191, false, Buffer.alloc(0))),
