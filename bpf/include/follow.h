@@ -241,7 +241,8 @@ GLOBAL husk_keep_connection(husk_u32 role)
     if (generation->connections.is_followed == HUSK_FOLLOWS_ALL || bench->connection.is_known ||
         is_devices_own)
         husk_open_or_renew(role, bench->connection.is_known ? 0 : husk_opened_flags(role));
-    if (!is_ingress(role) && is_forwarded(bench))
+    /* An error about a connection is no packet of it: where it goes says nothing of where that went. */
+    if (!is_ingress(role) && is_forwarded(bench) && bench->connection.state != HUSK_CONNECTION_RELATED)
         husk_mark_forwarded(role);
     connection_fragment_remember(&bench->connection, &bench->packet, clock_seconds());
     return 0;
