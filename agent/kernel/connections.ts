@@ -1,4 +1,4 @@
-// The table of connections as user space sees it: rows for whoever asks, how many there are, and forgetting.
+// The table of connections as user space sees it: rows for whoever asks, and forgetting what is void.
 //
 // Programs write while we read, so a bucket is taken as it is found and each place is believed only where all
 // its words name one tenant (bpf/abi/connections.h); what does not is counted as torn and left out. A place
@@ -109,33 +109,6 @@ export async function listConnections(
     else left++;
   }
   return { connections, left, torn };
-}
-
-/** Living connections by protocol number. */
-export async function countConnections(
-  addon: Addon,
-  map: MapHandle,
-  clock: ConnectionClock,
-): Promise<ReadonlyMap<number, number>> {
-  const counts = new Map<number, number>();
-  for (const place of places(await readBuckets(addon, map))) {
-    const connection = place === null ? null : readPlace(place, clock);
-    if (connection !== null) counts.set(connection.ipProto, (counts.get(connection.ipProto) ?? 0) + 1);
-  }
-  return counts;
-}
-
-/** Forgets the living connections that fit and returns how many. */
-export function forgetConnections(
-  addon: Addon,
-  map: MapHandle,
-  clock: ConnectionClock,
-  filter: ConnectionFilter = {},
-): Promise<number> {
-  return forgetPlaces(addon, map, (place) => {
-    const connection = readPlace(place, clock);
-    return connection !== null && fits(connection, filter);
-  });
 }
 
 /**
