@@ -3,6 +3,7 @@
 // YAML versions, doubled keys, too long. Faults of ordinary mistakes are in test/cases/policy/*faults.case.
 
 import t from 'tap';
+import { bundleBytesMax } from '../../../agent/contract/limits.ts';
 import { checkDocuments } from '../../../agent/policy/check.ts';
 import { type Fault, formatFault, formatFaults } from '../../../agent/policy/faults.ts';
 import { readAndCheck, readDocuments } from '../../../agent/policy/read.ts';
@@ -122,7 +123,7 @@ t.test('hostile texts', async (t) => {
     ['quotes too long for YAML', '"'.repeat(8_000_000), /^f:1:\d+: is longer than 2097152 characters/],
     ['keys too long for YAML', '? '.repeat(4_000_000), /^f:1:\d+: is longer than 2097152 characters/],
     ['long JSON with a fault', `{"kind":"${'x'.repeat(3_000_000)}"}`, /^f:1:1: kind: has to be PacketPolicy/],
-    ['too much', ' '.repeat(16 * 1024 * 1024 + 1), /is longer than/],
+    ['too much', ' '.repeat(bundleBytesMax + 1), /is longer than/],
     ['too many', '---\na: b\n'.repeat(2000), /holds more than 1024 documents/],
   ];
   for (const [what, text, fault] of cases) {
