@@ -13,7 +13,7 @@ export type Family = 4 | 6;
 export const rangeWords = 8;
 
 /** `::ffff:0:0/96`: third word of every IPv4 address. */
-const mappedWord = 0xffff;
+export const mappedWord = 0xffff;
 /** Longest text that can be an entry: two IPv6 addresses with an IPv4 tail and a hyphen. */
 export const entryLengthMax = 91;
 

@@ -12,7 +12,7 @@ import { type Checking, checkEntries, checkEntry } from './checking.ts';
 import { type Fault, FaultList, type Path } from './faults.ts';
 import { globsOverlap } from './globs.ts';
 import { callDefaultId, callNames, directions, ruleId, synCookiesId, zoneDefaultId } from './ids.ts';
-import { SetResolver } from './sets.ts';
+import { resolverOf } from './sets.ts';
 
 /** Entries of one set that are counted one by one; each takes a counter for each CPU. */
 const countedEntriesMax = 65_536;
@@ -23,7 +23,7 @@ export function checkDocuments(
   { isWhole = true } = {},
 ): readonly Fault[] {
   const faults = new FaultList();
-  const sets = new SetResolver(documents);
+  const sets = resolverOf(documents);
   const names = documents.flatMap((one) => (one.kind === 'AddressSet' ? [one.metadata.name] : []));
   const addressSets = isWhole ? new Set(names) : null;
   const checkings = documents.map((document, index): Checking => {

@@ -13,7 +13,7 @@ import type { PolicyDocument } from '../contract/policy.ts';
 import { CallCompiler } from './compile-calls.ts';
 import { PacketCompiler } from './compile-packets.ts';
 import { type FollowingTables, followCgroups, followInterfaces } from './following.ts';
-import { SetResolver } from './sets.ts';
+import { resolverOf } from './sets.ts';
 import type { AddRule, CompiledRule, DeviceFacts, TableImage } from './table-image.ts';
 import { kernelBytesOf } from './tables.ts';
 
@@ -25,7 +25,7 @@ export function compile(documents: readonly PolicyDocument[], facts: DeviceFacts
     rules.push({ ...rule, index });
     return index;
   };
-  const resolver = new SetResolver(documents);
+  const resolver = resolverOf(documents);
   const packets = new PacketCompiler(resolver, addRule);
   const calls = new CallCompiler(resolver, addRule, documents);
   // In the order of the documents, since indexes are given out in it.

@@ -13,6 +13,7 @@ import {
   metadata,
   mode,
   numberMatch,
+  optional,
   portMatch,
   rulesMax,
   setsMax,
@@ -36,7 +37,7 @@ const addressMatch = z
     addressList,
     z.strictObject({
       set: localName.describe('Name of a set of this policy.'),
-      not: z.exactOptional(z.boolean().describe('true: every address that is not in the set.')),
+      not: optional(z.boolean().describe('true: every address that is not in the set.')),
     }),
     z.strictObject({ not: z.union([addresses, addressList]).describe('Every address but these.') }),
   ])
@@ -73,56 +74,54 @@ const vlan = z.union([
   z.literal('none'),
   numberMatch,
   z.strictObject({
-    outer: z.exactOptional(numberMatch),
-    inner: z.exactOptional(z.union([z.literal('none'), numberMatch])),
+    outer: optional(numberMatch),
+    inner: optional(z.union([z.literal('none'), numberMatch])),
   }),
 ]);
 const zoneName = localName.describe('Name of a zone of this policy.');
 
 /** Conditions that a rule and an expectation share. */
 const commonMatch = {
-  family: z.exactOptional(z.enum(['ipv4', 'ipv6'])),
-  from: z.exactOptional(addressMatch.describe('Source addresses.')),
-  to: z.exactOptional(addressMatch.describe('Destination addresses.')),
-  protocol: z.exactOptional(orNot(oneOrMore(protocol))),
-  ports: z.exactOptional(
+  family: optional(z.enum(['ipv4', 'ipv6'])),
+  from: optional(addressMatch.describe('Source addresses.')),
+  to: optional(addressMatch.describe('Destination addresses.')),
+  protocol: optional(orNot(oneOrMore(protocol))),
+  ports: optional(
     z
-      .strictObject({ from: z.exactOptional(orNot(portMatch)), to: z.exactOptional(orNot(portMatch)) })
+      .strictObject({ from: optional(orNot(portMatch)), to: optional(orNot(portMatch)) })
       .describe('tcp, udp, sctp and udplite only. A later fragment carries no ports and does not match.'),
   ),
-  tcpFlags: z.exactOptional(
+  tcpFlags: optional(
     z
-      .strictObject({ set: z.exactOptional(tcpFlags), unset: z.exactOptional(tcpFlags) })
+      .strictObject({ set: optional(tcpFlags), unset: optional(tcpFlags) })
       .describe('tcp only: flags that must be set, and flags that must not be.'),
   ),
-  icmp: z.exactOptional(orNot(oneOrMore(icmpType)).describe('icmp and icmpv6 only: type, or type/code.')),
-  state: z.exactOptional(
+  icmp: optional(orNot(oneOrMore(icmpType)).describe('icmp and icmpv6 only: type, or type/code.')),
+  state: optional(
     oneOrMore(z.enum(['new', 'established', 'related', 'invalid'])).describe(
       'Of the connection it belongs to.',
     ),
   ),
-  toDevice: z.exactOptional(
-    z.boolean().describe('ingress: whether it is for the device itself, or goes through.'),
-  ),
-  origin: z.exactOptional(
+  toDevice: optional(z.boolean().describe('ingress: whether it is for the device itself, or goes through.')),
+  origin: optional(
     orNot(oneOrMore(localName)).describe('egress: "device", or the zone by which it came in.'),
   ),
-  etherType: z.exactOptional(orNot(oneOrMore(etherType)).describe('After VLAN tags.')),
-  fragment: z.exactOptional(z.enum(['any', 'first', 'later', 'none'])),
+  etherType: optional(orNot(oneOrMore(etherType)).describe('After VLAN tags.')),
+  fragment: optional(z.enum(['any', 'first', 'later', 'none'])),
 };
 
 const packetMatch = {
   ...commonMatch,
-  interface: z.exactOptional(orNot(oneOrMore(interfaceGlob)).describe('Narrower than the zone.')),
-  vlan: z.exactOptional(vlan.describe('VLAN ids from the outside in; none: without a tag.')),
-  mac: z.exactOptional(
+  interface: optional(orNot(oneOrMore(interfaceGlob)).describe('Narrower than the zone.')),
+  vlan: optional(vlan.describe('VLAN ids from the outside in; none: without a tag.')),
+  mac: optional(
     z.strictObject({
-      from: z.exactOptional(orNot(oneOrMore(macAddress))),
-      to: z.exactOptional(orNot(oneOrMore(macAddress))),
+      from: optional(orNot(oneOrMore(macAddress))),
+      to: optional(orNot(oneOrMore(macAddress))),
     }),
   ),
-  dscp: z.exactOptional(orNot(oneOrMore(dscp)).describe('Differentiated services code point.')),
-  length: z.exactOptional(orNot(numberMatch).describe('Bytes from the IP header on.')),
+  dscp: optional(orNot(oneOrMore(dscp)).describe('Differentiated services code point.')),
+  length: optional(orNot(numberMatch).describe('Bytes from the IP header on.')),
 };
 
 const rate = z
@@ -133,39 +132,39 @@ const rate = z
 const limit = z
   .strictObject({
     rate,
-    burst: z.exactOptional(z.int().min(1).max(burstMax)),
-    per: z.exactOptional(z.enum(['rule', 'source', 'flow'])),
-    prefix: z.exactOptional(
+    burst: optional(z.int().min(1).max(burstMax)),
+    per: optional(z.enum(['rule', 'source', 'flow'])),
+    prefix: optional(
       z.strictObject({
-        ipv4: z.exactOptional(z.int().min(0).max(32)),
-        ipv6: z.exactOptional(z.int().min(0).max(128)),
+        ipv4: optional(z.int().min(0).max(32)),
+        ipv6: optional(z.int().min(0).max(128)),
       }),
     ),
-    over: z.exactOptional(z.enum(['drop', 'next'])),
+    over: optional(z.enum(['drop', 'next'])),
   })
   .describe('A token bucket: burst packets at once, refilled at rate.');
 
 const packetRule = z.strictObject({
   id: localName.describe('Unique in the document; counters and events are kept under document/id.'),
-  mode: z.exactOptional(mode),
+  mode: optional(mode),
   ...packetMatch,
   action: z.enum(['allow', 'drop', 'reject', 'log']),
-  rejectWith: z.exactOptional(
+  rejectWith: optional(
     z.enum(['tcp-reset', 'port-unreachable', 'host-unreachable', 'net-unreachable', 'admin-prohibited']),
   ),
-  limit: z.exactOptional(limit),
-  log: z.exactOptional(z.strictObject({ sample: z.exactOptional(z.int().min(1).max(1_000_000)) })),
+  limit: optional(limit),
+  log: optional(z.strictObject({ sample: optional(z.int().min(1).max(1_000_000)) })),
 });
 
 const zoneRules = z.strictObject({
   zone: zoneName,
   default: z.enum(['allow', 'drop', 'reject']).describe('What happens to a packet that no rule decides.'),
   rules: z.array(packetRule).max(rulesMax).describe('The first rule that matches decides.'),
-  synCookies: z.exactOptional(
+  synCookies: optional(
     z
       .strictObject({
         above: rate.describe('SYNs of the zone to the device itself that are handled as any other.'),
-        perSource: z.exactOptional(rate.describe('SYNs of each source where no cookie can be given.')),
+        perSource: optional(rate.describe('SYNs of each source where no cookie can be given.')),
       })
       .describe('ingress: SYNs to the device itself above a rate are answered with SYN cookies.'),
   ),
@@ -175,7 +174,7 @@ const expectation = z
   .strictObject({
     id: localName.describe('Shown where it fails.'),
     zone: zoneName,
-    direction: z.exactOptional(z.enum(['ingress', 'egress'])),
+    direction: optional(z.enum(['ingress', 'egress'])),
     ...commonMatch,
     verdict: z.enum(['allow', 'drop']),
   })
@@ -185,15 +184,15 @@ const admins = z
   .strictObject({
     zone: zoneName,
     from: addressMatch,
-    protocol: z.exactOptional(z.enum(['tcp', 'udp'])),
+    protocol: optional(z.enum(['tcp', 'udp'])),
     ports: portMatch,
   })
   .describe('New connections from these addresses to these ports of the device are allowed.');
 
-const timeout = z.exactOptional(z.int().min(1).max(timeoutSecondsMax));
+const timeout = optional(z.int().min(1).max(timeoutSecondsMax));
 const connections = z.strictObject({
-  tcp: z.exactOptional(z.enum(['strict', 'loose'])),
-  timeouts: z.exactOptional(
+  tcp: optional(z.enum(['strict', 'loose'])),
+  timeouts: optional(
     z.strictObject({
       tcpOpening: timeout,
       tcpEstablished: timeout,
@@ -217,28 +216,28 @@ export const packetPolicySchema = z.strictObject({
         localName,
         z.strictObject({
           interfaces: z.array(interfaceGlob).min(1).max(64),
-          uncovered: z.exactOptional(
+          uncovered: optional(
             z.enum(['allow', 'drop']).describe('While no program covers an interface of the zone yet.'),
           ),
         }),
       )
       .refine((zones) => Object.keys(zones).length <= zonesMax, `at most ${zonesMax} zones`)
       .describe('Zone to its interfaces. An interface is in one zone at the most.'),
-    sets: z.exactOptional(
+    sets: optional(
       z
         .record(localName, z.union([z.array(addresses).max(addressesMax), addressSetReference]))
         .refine((sets) => Object.keys(sets).length <= setsMax, `at most ${setsMax} sets`)
         .describe('Named sets of addresses, for from and to of rules.'),
     ),
-    unparseable: z.exactOptional(
+    unparseable: optional(
       z
         .enum(['allow', 'drop'])
         .describe('What happens to a packet whose headers cannot be read. Default: drop.'),
     ),
-    connections: z.exactOptional(connections.describe('How connections are followed.')),
+    connections: optional(connections.describe('How connections are followed.')),
     ingress: z.array(zoneRules).max(zonesMax),
     egress: z.array(zoneRules).max(zonesMax),
-    admins: z.exactOptional(z.array(admins).max(valuesMax)),
-    expect: z.exactOptional(z.array(expectation).max(expectationsMax)),
+    admins: optional(z.array(admins).max(valuesMax)),
+    expect: optional(z.array(expectation).max(expectationsMax)),
   }),
 });

@@ -5,7 +5,7 @@
 // word, membership is a binary search, and containment of sets is a search for each range. The families
 // are kept apart: `::/0` does not hold 192.0.2.1, although the mapped form lies inside.
 
-import { compareWords, rangeWords, readRange } from './addresses.ts';
+import { compareWords, mappedWord, rangeWords, readRange } from './addresses.ts';
 
 export type Ranges = Uint32Array;
 
@@ -31,15 +31,27 @@ export function rangesFrom(
   entries: readonly string[],
   onFault: (index: number, message: string) => void,
 ): AddressRanges {
-  const ipv4 = new Builder(3);
-  const ipv6 = new Builder(0);
+  if (entries.length === 1) return rangesOfOne(entries[0] ?? '', (message) => onFault(0, message));
+  const ipv4 = new Ipv4Builder();
+  const ipv6 = new Builder();
   const scratch = new Uint32Array(rangeWords);
-  entries.forEach((entry, index) => {
-    const family = readRange(entry, scratch);
+  for (let index = 0; index < entries.length; index++) {
+    const family = readRange(entries[index] ?? '', scratch);
     if (typeof family === 'string') onFault(index, family);
-    else (family === 4 ? ipv4 : ipv6).push(scratch);
-  });
+    else if (family === 4) ipv4.push(scratch[3] ?? 0, scratch[7] ?? 0);
+    else ipv6.push(scratch);
+  }
   return { ipv4: ipv4.merged(), ipv6: ipv6.merged() };
+}
+
+const none: Ranges = new Uint32Array(0);
+
+/** Most conditions of rules are one prefix: nothing to be gathered. */
+function rangesOfOne(entry: string, onFault: (message: string) => void): AddressRanges {
+  const range = new Uint32Array(rangeWords);
+  const family = readRange(entry, range);
+  if (typeof family === 'string') onFault(family);
+  return { ipv4: family === 4 ? range : none, ipv6: family === 6 ? range : none };
 }
 
 /** Lists shorter than this are read again and not remembered. */
@@ -67,32 +79,96 @@ export function rangesOfList(
   return ranges;
 }
 
+/**
+ * Gathers IPv4 ranges in any order, by the word that is all their difference: lists of a million are of these, and four
+ * times as quick as by whole addresses.
+ */
+class Ipv4Builder {
+  #firsts = none;
+  #lasts = none;
+  #count = 0;
+  #isSorted = true;
+
+  push(first: number, last: number): void {
+    const at = this.#count;
+    if (at === this.#firsts.length) {
+      this.#firsts = grown(this.#firsts);
+      this.#lasts = grown(this.#lasts);
+    }
+    this.#isSorted &&= at === 0 || (this.#firsts[at - 1] ?? 0) <= first;
+    this.#firsts[at] = first;
+    this.#lasts[at] = last;
+    this.#count++;
+  }
+
+  /** Sorted, overlapping and adjacent ranges made one. */
+  merged(): Ranges {
+    if (this.#count === 0) return none;
+    const firsts = this.#firsts;
+    const lasts = this.#lasts;
+    const order = this.#isSorted ? null : orderOf(firsts, this.#count);
+    const out = new Uint32Array(this.#count * rangeWords);
+    let end = 0;
+    let last = -2;
+    for (let index = 0; index < this.#count; index++) {
+      const at = order === null ? index : (order[index] ?? 0);
+      const nextFirst = firsts[at] ?? 0;
+      const nextLast = lasts[at] ?? 0;
+      if (nextFirst <= last + 1) {
+        if (nextLast <= last) continue;
+        out[end - 1] = nextLast;
+      } else {
+        out[end + 2] = mappedWord;
+        out[end + 3] = nextFirst;
+        out[end + 6] = mappedWord;
+        out[end + 7] = nextLast;
+        end += rangeWords;
+      }
+      last = nextLast;
+    }
+    return end === out.length ? out : out.slice(0, end);
+  }
+}
+
 /** Beyond so many, a word and an index are no whole number of 53 bits together. */
 const packedMax = 2 ** 21;
 
-/** Gathers ranges in any order. `keyWord`: the first word in which addresses differ. */
-class Builder {
-  #words = new Uint32Array(rangeWords * 16);
-  #count = 0;
-  readonly #keyWord: number;
-
-  constructor(keyWord: number) {
-    this.#keyWord = keyWord;
+/** Indexes of `keys`, by their values. */
+function orderOf(keys: Uint32Array, count: number): Uint32Array {
+  const order = new Uint32Array(count);
+  if (count > packedMax) {
+    for (let index = 0; index < count; index++) order[index] = index;
+    return order.sort((a, b) => (keys[a] ?? 0) - (keys[b] ?? 0));
   }
+  // Numbers without a comparison of ours sort several times as fast.
+  const packed = new Float64Array(count);
+  for (let index = 0; index < count; index++) packed[index] = (keys[index] ?? 0) * packedMax + index;
+  packed.sort();
+  for (let index = 0; index < count; index++) order[index] = (packed[index] ?? 0) % packedMax;
+  return order;
+}
+
+function grown(words: Uint32Array): Uint32Array {
+  const more = new Uint32Array(Math.max(16, words.length * 2));
+  more.set(words);
+  return more;
+}
+
+/** Gathers IPv6 ranges in any order. */
+class Builder {
+  #words = none;
+  #count = 0;
 
   push(range: Uint32Array): void {
     const at = this.#count * rangeWords;
-    if (at === this.#words.length) {
-      const grown = new Uint32Array(at * 2);
-      grown.set(this.#words);
-      this.#words = grown;
-    }
+    if (at === this.#words.length) this.#words = grown(this.#words);
     copyRange(range, 0, this.#words, at);
     this.#count++;
   }
 
   /** Sorted, overlapping and adjacent ranges made one. */
   merged(): Ranges {
+    if (this.#count === 0) return none;
     const words = this.#words;
     const out = new Uint32Array(this.#count * rangeWords);
     let end = 0;
@@ -113,35 +189,27 @@ class Builder {
   /** Where the ranges are, by their first addresses. */
   #order(): Uint32Array {
     const words = this.#words;
-    const order = new Uint32Array(this.#count);
     const compare = (a: number, b: number) => compareWords(words, a, words, b);
+    const firstWords = new Uint32Array(this.#count);
     let isSorted = true;
-    for (let index = 0; index < order.length; index++) {
+    for (let index = 0; index < this.#count; index++) {
       const at = index * rangeWords;
-      order[index] = at;
+      firstWords[index] = words[at] ?? 0;
       isSorted &&= index === 0 || compare(at - rangeWords, at) <= 0;
     }
-    if (isSorted) return order;
-    if (order.length > packedMax) return order.sort(compare);
-    // Numbers without a comparison of ours sort several times as fast.
-    const packed = new Float64Array(order.length);
-    for (let index = 0; index < packed.length; index++) {
-      packed[index] = (words[index * rangeWords + this.#keyWord] ?? 0) * packedMax + index;
-    }
-    packed.sort();
-    let runFrom = 0;
-    for (let index = 0; index < packed.length; index++) {
-      order[index] = ((packed[index] ?? 0) % packedMax) * rangeWords;
-      const isLast = index + 1 === packed.length;
-      if (!isLast && sameKey(packed[index] ?? 0, packed[index + 1] ?? 0)) continue;
-      if (index > runFrom) order.subarray(runFrom, index + 1).sort(compare);
-      runFrom = index + 1;
+    if (isSorted) return firstWords.map((_, index) => index * rangeWords);
+    const order = orderOf(firstWords, this.#count);
+    // Those whose first words are the same, by the others.
+    for (let from = 0, index = 0; index < order.length; index++) {
+      const word = firstWords[order[index] ?? 0];
+      order[index] = (order[index] ?? 0) * rangeWords;
+      if (index + 1 < order.length && firstWords[order[index + 1] ?? 0] === word) continue;
+      if (index > from) order.subarray(from, index + 1).sort(compare);
+      from = index + 1;
     }
     return order;
   }
 }
-
-const sameKey = (a: number, b: number) => Math.floor(a / packedMax) === Math.floor(b / packedMax);
 
 function copyRange(from: Uint32Array, at: number, to: Uint32Array, toAt: number): void {
   for (let word = 0; word < rangeWords; word++) to[toAt + word] = from[at + word] ?? 0;

@@ -17,6 +17,7 @@ export function addressSamples(
 ): readonly Uint32Array[] {
   // What holds all of `own` cannot be stayed outside of.
   const apart = others.filter((one) => !covers(one, own));
+  if (apart.length === 0) return [addressOutside(own, [], preferred)].filter((one) => one !== null);
   return distinct(
     [apart, [], ...apart.map((one) => [one])],
     (from) => addressOutside(own, from, preferred),
@@ -31,6 +32,7 @@ export function portSamples(
   preferred: number,
 ): readonly number[] {
   const apart = others.filter((one) => !portsCover(one, own));
+  if (apart.length === 0) return [portOutside(own, [], preferred)].filter((one) => one !== null);
   return distinct(
     [apart, [], ...apart.map((one) => [one])],
     (from) => portOutside(own, from, preferred),

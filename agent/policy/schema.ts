@@ -24,6 +24,7 @@ import {
   localName,
   metadata,
   mode,
+  optional,
   portMatch,
   rulesMax,
   words,
@@ -33,26 +34,26 @@ import {
 const additionsMax = 4096;
 
 const callMatch = z.strictObject({
-  to: z.exactOptional(z.union([addressList, addressSetReference]).describe('Addresses meant; absent: all.')),
-  except: z.exactOptional(
+  to: optional(z.union([addressList, addressSetReference]).describe('Addresses meant; absent: all.')),
+  except: optional(
     z.union([addressList, addressSetReference]).describe('All addresses but these. Not together with to.'),
   ),
-  protocol: z.exactOptional(z.enum(['tcp', 'udp'])),
-  ports: z.exactOptional(portMatch),
+  protocol: optional(z.enum(['tcp', 'udp'])),
+  ports: optional(portMatch),
 });
 
 const socketMatch = z.strictObject({
-  family: z.exactOptional(z.array(words(socketFamilyNumbers)).min(1).max(8)),
-  type: z.exactOptional(z.array(words(socketTypeNumbers)).min(1).max(8)),
+  family: optional(z.array(words(socketFamilyNumbers)).min(1).max(8)),
+  type: optional(z.array(words(socketTypeNumbers)).min(1).max(8)),
 });
 
 const hardeningRule = z
   .strictObject({
     id: localName.describe('Unique in the document; counters and events are kept under document/id.'),
-    mode: z.exactOptional(mode),
-    connect: z.exactOptional(callMatch.describe('connect() and every send to an address.')),
-    bind: z.exactOptional(callMatch),
-    socket: z.exactOptional(socketMatch),
+    mode: optional(mode),
+    connect: optional(callMatch.describe('connect() and every send to an address.')),
+    bind: optional(callMatch),
+    socket: optional(socketMatch),
     action: z.enum(['allow', 'deny']),
   })
   .describe('Exactly one of connect, bind, socket. Deny wins over allow, allow over the default.');
@@ -75,12 +76,12 @@ const hardeningPolicySchema = z.strictObject({
         )
         .describe("A cgroup below the device's hardening root, children included."),
     }),
-    default: z.exactOptional(
+    default: optional(
       z
         .strictObject({
-          connect: z.exactOptional(callDefault),
-          bind: z.exactOptional(callDefault),
-          socket: z.exactOptional(callDefault),
+          connect: optional(callDefault),
+          bind: optional(callDefault),
+          socket: optional(callDefault),
         })
         .describe('Per call, what happens when no rule matches. Default: allow.'),
     ),
@@ -94,8 +95,8 @@ const addressSetSchema = z.strictObject({
   metadata,
   spec: z
     .strictObject({
-      addresses: z.exactOptional(z.array(addresses).max(addressesMax)),
-      file: z.exactOptional(
+      addresses: optional(z.array(addresses).max(addressesMax)),
+      file: optional(
         z
           .string()
           .min(1)
@@ -104,18 +105,18 @@ const addressSetSchema = z.strictObject({
             'A list beside this document, one entry a line, # comments, .gz too; read in before signing.',
           ),
       ),
-      additions: z.exactOptional(
+      additions: optional(
         z
           .array(
             z.strictObject({
               address: addresses,
-              until: z.exactOptional(z.iso.datetime().describe('From then on it counts no more.')),
+              until: optional(z.iso.datetime().describe('From then on it counts no more.')),
             }),
           )
           .max(additionsMax)
           .describe('Urgent ones: in force without the list being built anew.'),
       ),
-      countEntries: z.exactOptional(z.boolean().describe('Count the hits of each entry.')),
+      countEntries: optional(z.boolean().describe('Count the hits of each entry.')),
     })
     .describe('Either addresses or file.'),
 });

@@ -46,6 +46,8 @@ export class SetResolver {
   readonly #counts: (addition: Addition) => boolean;
   /** Lists that were read, or could not be. */
   readonly #ranges = new Map<string, AddressRanges | RefusalError>();
+  /** Sets that are written as one entry, by it. */
+  readonly #single = new Map<string, ResolvedSet>();
 
   /**
    * `nowMs`: since 1970, for additions that count no more; null where it is not known, and all of them count.
@@ -105,8 +107,14 @@ export class SetResolver {
   }
 
   #written(entries: readonly string[], not: boolean): ResolvedSet {
+    // Most rules name one prefix a side, many of them the same, and every reader of a rule asks.
+    const [only] = not || entries.length !== 1 ? [] : entries;
+    const before = only === undefined ? undefined : this.#single.get(only);
+    if (before !== undefined) return before;
     const key = `written ${entries.join(' ')}`;
-    return { key, name: null, ranges: this.#read(key, entries), single: null, not };
+    const set = { key, name: null, ranges: this.#read(key, entries), single: null, not };
+    if (only !== undefined) this.#single.set(only, set);
+    return set;
   }
 
   #read(key: string, entries: readonly string[]): AddressRanges {
@@ -118,6 +126,20 @@ export class SetResolver {
     if (ranges instanceof RefusalError) throw ranges;
     return ranges;
   }
+}
+
+const known = new WeakMap<readonly PolicyDocument[], WeakRef<SetResolver>>();
+
+/**
+ * A resolver without options for documents that nobody changes: checks, compiler and tries ask for the same sets one
+ * after another, and each list is read once. Held weakly, as in `rangesOfList`.
+ */
+export function resolverOf(documents: readonly PolicyDocument[]): SetResolver {
+  const before = known.get(documents)?.deref();
+  if (before !== undefined) return before;
+  const resolver = new SetResolver(documents);
+  known.set(documents, new WeakRef(resolver));
+  return resolver;
 }
 
 function readEntries(entries: readonly string[]): AddressRanges | RefusalError {

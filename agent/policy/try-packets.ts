@@ -13,7 +13,7 @@ import { type Direction, directions, effectiveMode, ruleId, zoneDefaultId } from
 import type { Judgement, PacketTry } from './judgement.ts';
 import { type PacketConditions, type PacketFamily, packetConditions } from './packet-conditions.ts';
 import { RuleIndex } from './rule-index.ts';
-import { SetResolver } from './sets.ts';
+import { resolverOf, type SetResolver } from './sets.ts';
 import { type Place, placesFor } from './try-place.ts';
 import { type Candidate, candidates } from './try-values.ts';
 
@@ -98,7 +98,7 @@ function* spread<T>(all: readonly T[]): Generator<T> {
 const anyPacket = packetConditions({}, null, null);
 
 function targetsOf(documents: readonly PolicyDocument[]): readonly Target[] {
-  const resolver = new SetResolver(documents);
+  const resolver = resolverOf(documents);
   return documents.flatMap((document) => {
     if (document.kind !== 'PacketPolicy' || document.spec.mode === 'off') return [];
     return directions.flatMap((direction) =>

@@ -3,7 +3,7 @@
 import type { PacketPolicy, PacketRule, PolicyDocument } from '../../contract/policy.ts';
 import { type Direction, directions, effectiveMode, ruleId, zoneDefaultId } from '../ids.ts';
 import type { Judgement, Reason } from '../judgement.ts';
-import { SetResolver } from '../sets.ts';
+import { resolverOf, type SetResolver } from '../sets.ts';
 import { type Condition, conditionsOf } from './conditions.ts';
 import { type Bucket, bucketOf } from './limits.ts';
 
@@ -40,13 +40,14 @@ export interface Policies {
   readonly timeouts: NonNullable<NonNullable<PacketPolicy['spec']['connections']>['timeouts']>;
 }
 
-const known = new WeakMap<readonly PolicyDocument[], Policies>();
+/** Held weakly, for as long as an evaluator has it: a device keeps its documents, not what was read of a million prefixes. */
+const known = new WeakMap<readonly PolicyDocument[], WeakRef<Policies>>();
 
 /** Conditions are read once for an array of documents, since a capture has millions of packets. */
 export function policiesOf(documents: readonly PolicyDocument[]): Policies {
-  const before = known.get(documents);
+  const before = known.get(documents)?.deref();
   if (before !== undefined) return before;
-  const sets = new SetResolver(documents);
+  const sets = resolverOf(documents);
   const active = documents
     .filter((one) => one.kind === 'PacketPolicy')
     .filter(({ spec }) => spec.mode !== 'off');
@@ -62,7 +63,7 @@ export function policiesOf(documents: readonly PolicyDocument[]): Policies {
     tcp: settings.some(({ tcp }) => tcp === 'strict') ? 'strict' : 'loose',
     timeouts: Object.assign({}, ...settings.map(({ timeouts }) => timeouts)),
   };
-  known.set(documents, fresh);
+  known.set(documents, new WeakRef(fresh));
   return fresh;
 }
 

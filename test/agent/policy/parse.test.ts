@@ -59,6 +59,31 @@ t.test('faultless documents come out as they went in', async (t) => {
   t.strictSame(checkDocuments(baseline), [], 'the baseline is faultless');
 });
 
+t.test('a list that the schema never sees is judged as one that it sees', async (t) => {
+  const addresses = Array.from({ length: 5000 }, (_, index) => `10.1.${index >> 8}.${index & 255}`);
+  const list = { apiVersion: 'husk/v1', kind: 'AddressSet', metadata: { name: 'l' }, spec: { addresses } };
+  t.strictSame(parseDocuments([list]), { documents: [list], faults: [] });
+  const entry = (value: unknown) => faultsOf(changed(list, ['spec', 'addresses', 4000], value));
+  t.strictSame(entry(7), ['documents[0].spec.addresses[4000]: has to be text, not 7']);
+  t.strictSame(entry(''), ['documents[0].spec.addresses[4000]: must not be empty']);
+  t.strictSame(entry('1'.repeat(92)), ['documents[0].spec.addresses[4000]: is too long: at most 91']);
+  t.strictSame(faultsOf(changed(list, ['spec', 'extra'], 1)), ['documents[0].spec.extra: is not known here']);
+  t.strictSame(faultsOf(changed(list, ['metadata'], undefined)), ['documents[0].metadata: is required']);
+  const mixed = parseDocuments([list, packets, changed(list, ['spec', 'addresses'], addresses.slice(0, 3))]);
+  t.strictSame(mixed.faults, []);
+  t.equal(mixed.documents.length, 3);
+});
+
+t.test('a key that is there without a value is a fault, and one that is not there is none', async (t) => {
+  const path = ['spec', 'ingress', 0, 'rules', 0];
+  for (const key of ['protocol', 'from', 'limit', 'mode']) {
+    const copy = structuredClone(packets) as unknown as Record<string, unknown>;
+    const rule = path.reduce((at, part) => (at as never)[part], copy) as Record<string, unknown>;
+    rule[key] = undefined;
+    t.strictSame(faultsOf(copy), [`documents[0].spec.ingress[0].rules[0].${key}: is required`], key);
+  }
+});
+
 t.test('a faulty document is left out, with a path from the bundle', async (t) => {
   const { documents, faults } = parseDocuments([packets, changed(calls, ['spec', 'mode'], 'on'), calls]);
   t.strictSame(documents, [packets, calls]);

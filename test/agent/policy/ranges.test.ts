@@ -68,3 +68,19 @@ t.test('a list is read once, and one with faults each time', async (t) => {
     t.same(faults, [count], time);
   }
 });
+
+t.test('one entry is read as it is among many', async (t) => {
+  for (const entry of ['192.0.2.0/24', '192.0.2.1-192.0.2.9', '2001:db8::/33', '0.0.0.0/0', '::/0']) {
+    const one = rangesFrom([entry], noFault);
+    t.same(one, rangesFrom([entry, entry], noFault), entry);
+    t.equal(rangeCount(one.ipv4) + rangeCount(one.ipv6), 1, entry);
+  }
+  const faults: (readonly [number, string])[] = [];
+  t.same(rangesFrom(['192.0.2.1/24'], (index, message) => faults.push([index, message])).ipv4.length, 0);
+  t.match(faults, [[0, /bits set behind its prefix length/]]);
+});
+
+t.test('the first and the last address have no neighbour on their other side', async (t) => {
+  const { ipv4 } = rangesFrom(['255.255.255.255', '0.0.0.0', '255.255.255.254', '0.0.0.1-0.0.0.3'], noFault);
+  t.same([...ipv4], [0, 0, 0xffff, 0, 0, 0, 0xffff, 3, 0, 0, 0xffff, 0xfffffffe, 0, 0, 0xffff, 0xffffffff]);
+});
