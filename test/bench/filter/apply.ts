@@ -1,11 +1,12 @@
 // From a signed assignment to a policy that is live: 10,000 rules and 1,000,000 prefixes, by the agent's own flow
-// (read, check, compile, load, read back, prove, swap) with the kernel's real tables and a disk.
+// (read, check, compile, load, read back, prove, swap) with the kernel's real tables and a disk, on one end of a veth
+// pair, so that rules have packets to be proven by.
 //
-// Run as a program of its own by measureApply(), so that its memory is an agent's and not the benchmark's; prints
-// one line of JSON. The bundle is not fetched over a network.
+// Run as a program of its own by measureApply(), so that its memory is an agent's and not the benchmark's, in a network
+// namespace of its own; prints one line of JSON. The bundle is not fetched over a network.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BundleApplier } from '../../../agent/apply-bundle.ts';
@@ -20,6 +21,7 @@ import { BundleStore } from '../../../agent/trust/store.ts';
 import { addon } from '../../../native/index.ts';
 import { Fleet, PlayedLink, we } from '../../agent/apply-bench.ts';
 import { randomFrom } from '../../agent/policy/set-tables/samples.ts';
+import { plainAttach } from '../../lab/plain-attach.ts';
 import { plainFacts } from '../../lab/plain-kernel.ts';
 import { ruleList } from '../rule-lists.ts';
 import { sampleSet } from '../set-samples.ts';
@@ -38,6 +40,9 @@ export interface ApplyFigures {
   /** Bytes, the most that was resident, and before the assignment came. */
   readonly rssBefore: number;
   readonly rssPeak: number;
+  /** Rules that a packet was made for which they decided in the kernel. */
+  readonly provenRules: number;
+  /** What the agent says of the proof. */
   readonly proven: string;
 }
 
@@ -51,21 +56,22 @@ const seed = 20260822;
 /** In a process of its own. */
 export function measureApply({ rules, prefixes }: ApplySize): ApplyFigures {
   const file = import.meta.filename;
-  const { stdout, stderr, status } = spawnSync(process.execPath, [file, `${rules}`, `${prefixes}`], {
-    encoding: 'utf8',
-    timeout: 180_000,
-  });
+  const args = ['--net', process.execPath, file, `${rules}`, `${prefixes}`];
+  const { stdout, stderr, status } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 180_000 });
   if (status !== 0) throw new Error(`applying failed: ${stderr}`);
   return JSON.parse(stdout) as ApplyFigures;
 }
 
 /** Rules that none before them covers, since the checks refuse others, and a set. */
-export function largePolicy({ rules, prefixes }: ApplySize): PolicyDocument[] {
+export function largePolicy(
+  { rules, prefixes }: ApplySize,
+  interfaces: readonly string[] = ['lo'],
+): PolicyDocument[] {
   const listed = prefixes === 0 ? {} : { listed: prefixTexts(sampleSet('mix', prefixes, randomFrom(seed))) };
   const isListed = { id: 'listed', from: { set: 'listed' }, action: 'drop' } as const;
   const kept = uncovered(rulesOf(ruleList('acl1', rules + (rules >> 2)), 'drop')).slice(0, rules - 1);
   // Last, or it would cover rules for single sources.
-  return packetPolicy({ rules: prefixes === 0 ? kept : [...kept, isListed], ...listed });
+  return packetPolicy({ rules: prefixes === 0 ? kept : [...kept, isListed], ...listed, interfaces });
 }
 
 /** Those that the checks do not refuse. */
@@ -79,13 +85,34 @@ function uncovered(rules: readonly PacketRule[]): readonly PacketRule[] {
 }
 
 async function applyOnce(size: ApplySize): Promise<ApplyFigures> {
-  const bpffs = mkdtempSync(join(tmpdir(), 'husk-bench-'));
   const folder = mkdtempSync(join(tmpdir(), 'husk-bench-'));
-  addon.mountBpffs(bpffs);
+  const bpffs = join(folder, 'bpf');
+  mkdirSync(bpffs);
+  try {
+    addon.mountBpffs(bpffs);
+    try {
+      return await applyOn({ size, bpffs, bundles: join(folder, 'bundles') });
+    } finally {
+      execFileSync('umount', [bpffs]);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+interface Place {
+  readonly size: ApplySize;
+  readonly bpffs: string;
+  readonly bundles: string;
+}
+
+async function applyOn({ size, bpffs, bundles }: Place): Promise<ApplyFigures> {
+  const wan = makeVeth();
   const kernel = await openKernel(bpffs);
   try {
+    kernel.attach(plainAttach([wan]));
     const fleet = new Fleet();
-    const published = fleet.publish(1, largePolicy(size), 60);
+    const published = fleet.publish(1, largePolicy(size, [wan.name]), 60);
     globalThis.gc?.();
     const steps: (readonly [string, number])[] = [];
     let since = performance.now();
@@ -93,9 +120,9 @@ async function applyOnce(size: ApplySize): Promise<ApplyFigures> {
     const applier = new BundleApplier({
       we,
       trusted: () => trustKeys([fleet.signer.raw]),
-      store: BundleStore.open(new DiskFiles(), join(folder, 'bundles')).store,
+      store: BundleStore.open(new DiskFiles(), bundles).store,
       kernel,
-      facts: () => plainFacts([{ name: 'lo', index: 1 }], () => 0),
+      facts: () => plainFacts([wan], () => 0),
       memory: { sizes: benchSizes, ceiling: 2 ** 30 },
       trial: { minimumSeconds: 2, maximumSeconds: 1800 },
       bootId: 'bench',
@@ -126,15 +153,25 @@ async function applyOnce(size: ApplySize): Promise<ApplyFigures> {
     const totalMs = performance.now() - begun;
     const { user, system } = process.cpuUsage(cpuBefore);
     const cpuMs = (user + system) / 1000;
-    const { proven } = applier.state();
     const bundleBytes = fleet.bundles.get(published.digest)?.length ?? 0;
+    const { rules, proven } = applier.state();
     await applier.close();
-    return { ...size, bundleBytes, steps, totalMs, cpuMs, rssBefore, rssPeak: peakBytes(), proven };
+    const provenRules = rules.filter(({ state }) => state === 'enforced').length;
+    const figures = { bundleBytes, steps, totalMs, cpuMs, rssBefore, rssPeak: peakBytes() };
+    return { ...size, ...figures, provenRules, proven };
   } finally {
     kernel.unload([]);
-    execFileSync('umount', [bpffs]);
-    for (const one of [bpffs, folder]) rmSync(one, { recursive: true });
   }
+}
+
+/** Both ends lie in this process's namespace and go with it. */
+function makeVeth(): { readonly name: string; readonly index: number } {
+  const name = 'v1';
+  execFileSync('ip', ['link', 'add', 'v0', 'type', 'veth', 'peer', 'name', name]);
+  for (const end of ['v0', name]) execFileSync('ip', ['link', 'set', end, 'up']);
+  const index = addon.interfaces().find((one) => one.name === name)?.index;
+  if (index === undefined) throw new Error(`no interface ${name}`);
+  return { name, index };
 }
 
 /** VmHWM of proc_pid_status(5). */
