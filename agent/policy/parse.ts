@@ -57,11 +57,9 @@ const longListLeast = 1000;
  * one loop some milliseconds.
  */
 function longList(value: unknown): readonly string[] | null {
-  const { kind, spec } = value as {
-    readonly kind?: unknown;
-    readonly spec?: { readonly addresses?: unknown };
-  };
-  const list = kind === 'AddressSet' ? spec?.addresses : undefined;
+  const { kind, spec } = Object(value) as { readonly kind?: unknown; readonly spec?: unknown };
+  const list =
+    kind === 'AddressSet' ? (Object(spec) as { readonly addresses?: unknown }).addresses : undefined;
   if (!Array.isArray(list) || list.length < longListLeast || list.length > addressesMax) return null;
   for (const entry of list) {
     if (typeof entry !== 'string' || entry.length === 0 || entry.length > entryLengthMax) return null;
