@@ -30,11 +30,15 @@ export function objectFiles(): ObjectFiles {
   return Object.fromEntries(Object.keys(objects).map((name) => [name, read(name)])) as unknown as ObjectFiles;
 }
 
-export async function openKernel(bpffs: string, sizes: KernelSizes = benchSizes): Promise<Kernel> {
+export async function openKernel(
+  bpffs: string,
+  sizes: KernelSizes = benchSizes,
+  files: ObjectFiles = objectFiles(),
+): Promise<Kernel> {
   return await Kernel.open({
     addon,
     bpffs,
-    files: objectFiles(),
+    files,
     cgroup: null,
     ...plainKernel,
     sizes,

@@ -5,9 +5,7 @@
 // Run as a program of its own by measureApply(), so that its memory is an agent's and not the benchmark's, in a network
 // namespace of its own; prints one line of JSON. The bundle is not fetched over a network.
 
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BundleApplier } from '../../../agent/apply-bundle.ts';
 import type { PacketRule, PolicyDocument } from '../../../agent/contract/policy.ts';
@@ -18,7 +16,6 @@ import { systemRandom } from '../../../agent/os/random.ts';
 import { checkDocuments } from '../../../agent/policy/check.ts';
 import { trustKeys } from '../../../agent/trust/keys.ts';
 import { BundleStore } from '../../../agent/trust/store.ts';
-import { addon } from '../../../native/index.ts';
 import { Fleet, PlayedLink, we } from '../../agent/apply-bench.ts';
 import { randomFrom } from '../../agent/policy/set-tables/samples.ts';
 import { plainAttach } from '../../lab/plain-attach.ts';
@@ -27,6 +24,7 @@ import { ruleList } from '../rule-lists.ts';
 import { sampleSet } from '../set-samples.ts';
 import { benchSizes, openKernel } from '../subject.ts';
 import { packetPolicy, prefixTexts, rulesOf } from './policies.ts';
+import { inNamespace, makeVeth, withBpffs } from './veth.ts';
 
 export interface ApplyFigures {
   readonly rules: number;
@@ -53,13 +51,9 @@ export interface ApplySize {
 
 const seed = 20260822;
 
-/** In a process of its own. */
+/** In a process and namespaces of its own. */
 export function measureApply({ rules, prefixes }: ApplySize): ApplyFigures {
-  const file = import.meta.filename;
-  const args = ['--net', process.execPath, file, `${rules}`, `${prefixes}`];
-  const { stdout, stderr, status } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 180_000 });
-  if (status !== 0) throw new Error(`applying failed: ${stderr}`);
-  return JSON.parse(stdout) as ApplyFigures;
+  return inNamespace<ApplyFigures>(import.meta.filename, [`${rules}`, `${prefixes}`], 180_000);
 }
 
 /** Rules that none before them covers, since the checks refuse others, and a set. */
@@ -84,20 +78,8 @@ function uncovered(rules: readonly PacketRule[]): readonly PacketRule[] {
   return uncovered(left);
 }
 
-async function applyOnce(size: ApplySize): Promise<ApplyFigures> {
-  const folder = mkdtempSync(join(tmpdir(), 'husk-bench-'));
-  const bpffs = join(folder, 'bpf');
-  mkdirSync(bpffs);
-  try {
-    addon.mountBpffs(bpffs);
-    try {
-      return await applyOn({ size, bpffs, bundles: join(folder, 'bundles') });
-    } finally {
-      execFileSync('umount', [bpffs]);
-    }
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+function applyOnce(size: ApplySize): Promise<ApplyFigures> {
+  return withBpffs((bpffs, folder) => applyOn({ size, bpffs, bundles: join(folder, 'bundles') }));
 }
 
 interface Place {
@@ -162,16 +144,6 @@ async function applyOn({ size, bpffs, bundles }: Place): Promise<ApplyFigures> {
   } finally {
     kernel.unload([]);
   }
-}
-
-/** Both ends lie in this process's namespace and go with it. */
-function makeVeth(): { readonly name: string; readonly index: number } {
-  const name = 'v1';
-  execFileSync('ip', ['link', 'add', 'v0', 'type', 'veth', 'peer', 'name', name]);
-  for (const end of ['v0', name]) execFileSync('ip', ['link', 'set', end, 'up']);
-  const index = addon.interfaces().find((one) => one.name === name)?.index;
-  if (index === undefined) throw new Error(`no interface ${name}`);
-  return { name, index };
 }
 
 /** VmHWM of proc_pid_status(5). */

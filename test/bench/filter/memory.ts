@@ -1,6 +1,7 @@
 // What a router's policy takes of the kernel's memory: 1,000 rules, 100,000 prefixes, 16,384 connections, the rings,
 // and two generations that share nothing. What kernelMemory() states before anything is loaded, beside what the kernel
-// says of each map (fdinfo's memlock), and what the machine's free memory says.
+// says of each map (fdinfo's memlock). What the machine's free memory says is no figure: other programs are in it, and
+// it came out negative.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { compile } from '../../../agent/policy/compile.ts';
@@ -13,8 +14,6 @@ export interface RouterMemory {
   /** Bytes. */
   readonly stated: number;
   readonly byMaps: number;
-  /** Slab, vmalloc and per-CPU memory that went with it; other programs of the machine are in it. */
-  readonly seen: number;
   /** The largest maps by what they lock. */
   readonly maps: readonly (readonly [name: string, bytes: number])[];
 }
@@ -25,7 +24,6 @@ export async function measureRouterMemory(bpffs: string): Promise<RouterMemory> 
     largePolicy({ rules: 1000, prefixes: 100_000 }),
     largePolicy({ rules: 999, prefixes: 99_999 }),
   ];
-  const before = kernelBytes();
   const known = new Set(ownMaps().map(({ id }) => id));
   const kernel = await openKernel(bpffs, sizes);
   try {
@@ -36,14 +34,13 @@ export async function measureRouterMemory(bpffs: string): Promise<RouterMemory> 
       tables = Math.max(tables, image.kernelBytes);
       kernel.settle(await kernel.loadStandby({ serial: ++serial, bundleDigest: noDigest, image }));
     }
-    const seen = kernelBytes() - before;
     const inner = kernel.status().kernelBytes;
     const outer = ownMaps().filter(({ id }) => !known.has(id));
     const maps: (readonly [string, number])[] = outer.map(({ name, bytes }) => [name, bytes]);
     maps.push(['tables of both generations', inner]);
     maps.sort((a, b) => b[1] - a[1]);
     const byMaps = maps.reduce((sum, [, bytes]) => sum + bytes, 0);
-    return { stated: kernelMemory(tables, sizes).total, byMaps, seen, maps: maps.slice(0, 12) };
+    return { stated: kernelMemory(tables, sizes).total, byMaps, maps: maps.slice(0, 12) };
   } finally {
     kernel.unload([]);
   }
@@ -76,10 +73,4 @@ function withMap(id: number): { readonly name: string } {
   } finally {
     map.close();
   }
-}
-
-function kernelBytes(): number {
-  const text = readFileSync('/proc/meminfo', 'utf8');
-  const kib = (name: string) => Number(new RegExp(`^${name}: +(\\d+)`, 'm').exec(text)?.[1] ?? 0);
-  return (kib('SUnreclaim') + kib('VmallocUsed') + kib('Percpu')) * 1024;
 }
