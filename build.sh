@@ -21,7 +21,7 @@ usage: ./build.sh VERB
   check    formats, lint, types and the shape of the source tree, which it does not change; deps first
   test     [FILES]: build, then all tests this machine can run, or those named
   demo     [--keep] [--json]: build, then the demonstration; `demo --help` says more
-  bench    [filter|packets|sets|rules|connections|reject|swaps|events|memory] [--keep-as-baseline]: build, then the measurements
+  bench    [PARTS] [--json] [--keep-as-baseline]: build, then the measurements; `bench --help` says more
   image    a device image (comes later)
   package  packages for distributions (comes later)
 USAGE
@@ -97,6 +97,7 @@ readonly PACKAGES=(
     git iproute2 openssl tcpreplay mosquitto mosquitto-clients util-linux procps  # tests
     qemu-system-x86 busybox-static                                                # emulated guests
     iptables nftables ipset                                                       # rulesets to compare imports with
+    xdp-tools                                                                     # a filter to be measured beside
 )
 
 is_installed() {
@@ -362,7 +363,12 @@ main() {
         exec node test/demo/demo.ts "$@"
         ;;
     bench)
-        build
+        # Help needs no build, and figures as JSON are to be alone on stdout.
+        case " $* " in
+        *' --help '* | *' -h '*) ;;
+        *' --json '*) build >&2 ;;
+        *) build ;;
+        esac
         exec node test/bench/run.ts "$@"
         ;;
     image | package)

@@ -1,58 +1,64 @@
 // The benchmark: what a packet costs, what a new policy costs, what rules cost, how many events a
-// second, and how much memory.
-//
-//   node test/bench/run.ts [filter|packets|sets|rules|connections|reject|swaps|events|memory …] [--keep-as-baseline]
+// second, and how much memory. `node test/bench/run.ts --help` says how it is called.
 //
 // Figures go to build/bench.json and, as a table with ratios, to stdout. The one kept as test/bench/baseline.json
 // is what a run is compared with; machines differ, so ratios to the floor of the same run say more than
 // nanoseconds. All of it runs in places of its own: no interface is attached to.
 
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { addon } from '../../native/index.ts';
 import { executablesMissing } from '../lab/executables.ts';
 import { labMissing } from '../lab/lab.ts';
 import { measureClassifier } from './classifier.ts';
 import { measureConnections } from './connections.ts';
 import { bench as measureEvents } from './events.ts';
-import { type FilterRow, measureFilter } from './filter/filter.ts';
+import { measureFilter } from './filter/filter.ts';
+import { withBpffs } from './filter/veth.ts';
 import { measureMemory } from './memory.ts';
 import { measurePackets } from './packets.ts';
 import { measureRejects } from './reject.ts';
+import {
+  againstText,
+  budgetText,
+  keptOf,
+  type PartRow,
+  type Results,
+  type Row,
+  ratio,
+  sameRow,
+  shown,
+  toJson,
+} from './rows.ts';
 import { measureSets } from './sets.ts';
 import { measureSwaps } from './swaps.ts';
 
-const usage = `usage: ./build.sh bench [filter] [packets] [sets] [rules] [connections] [reject] [swaps] [events] [memory] [--keep-as-baseline]
+const usage = `usage: ./build.sh bench [PART ...] [--json] [--keep-as-baseline]
 
-Measures what is named, or all of it: what a packet costs, what asking a set costs, what a list of rules adds, what following its connection
-adds, what answering a rejected one costs, what a new policy costs, events a second, the agent's memory. Needs root and about five minutes. Figures in build/bench.json; with --keep-as-baseline in
-test/bench/baseline.json as well, which later runs are compared with.
+Measures the parts that are named, or all of them:
+
+  filter       a packet under rules, sets, connections, limits; slots and swaps under load; beside nftables, iptables and
+               xdp-filter over a veth pair; kernel memory; a large policy from verified to live
+  packets      a packet under a list of addresses, above a bare drop
+  sets         asking a set, beside the kernel's trie and hash
+  rules        what a list of rules adds, by the classifier alone
+  connections  what following its connection adds to a packet
+  reject       what answering a rejected packet costs
+  swaps        what a new policy costs: compiling, loading, swapping
+  events       events a second
+  memory       the agent's memory
+
+Needs root, and for all of it a quarter of an hour of a machine that has nothing else to do. A table goes to stdout: value,
+ratio to what it is seen against in the same run, the budget where there is one, ratio to the baseline. The same figures are
+in build/bench.json.
+
+  --json              the figures as JSON on stdout, in the place of the table; what is said meanwhile is on stderr
+  --keep-as-baseline  as test/bench/baseline.json too: exactly the rows of this run for the parts that ran
 `;
 
-interface Row {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-  /** Value of the same run that it is to be seen against. */
-  readonly against?: { readonly name: string; readonly value: number };
-  readonly budget?: FilterRow['budget'];
-}
-interface Results {
-  readonly machine: {
-    readonly cpu: string;
-    readonly cpus: number;
-    readonly kernel: string;
-    readonly memoryMib: number;
-  };
-  readonly at: string;
-  readonly rows: readonly Row[];
-}
-
 const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
-  filter: () => measureFilter(withBpffs),
+  filter: measureFilter,
   packets,
   sets,
   rules,
@@ -81,28 +87,24 @@ async function main(): Promise<number> {
     process.stderr.write(`bench: ${missing}\n`);
     return 1;
   }
-  const rows: Row[] = [];
-  for (const name of options.parts) {
-    process.stderr.write(`measuring ${name} …\n`);
-    rows.push(...((await parts[name]?.()) ?? []));
+  const rows: PartRow[] = [];
+  for (const part of options.parts) {
+    process.stderr.write(`measuring ${part} …\n`);
+    rows.push(...((await parts[part]?.()) ?? []).map((row) => ({ part, ...row })));
   }
   const results: Results = { machine: machine(), at: new Date().toISOString(), rows };
+  const before = existsSync(baselinePath)
+    ? (JSON.parse(readFileSync(baselinePath, 'utf8')) as Results)
+    : null;
   mkdirSync(join(root, 'build'), { recursive: true });
   writeFileSync(resultsPath, toJson(results));
-  if (options.keep) writeFileSync(baselinePath, toJson(joined(results)));
-  print(
-    results,
-    existsSync(baselinePath) ? (JSON.parse(readFileSync(baselinePath, 'utf8')) as Results) : null,
-  );
+  if (options.json) process.stdout.write(toJson(results));
+  else print(results, before);
+  if (options.keep) {
+    const kept = keptOf(results, options.parts, { before, parts: Object.keys(parts) });
+    writeFileSync(baselinePath, toJson(kept));
+  }
   return 0;
-}
-
-/** With the rows that were kept before and are of parts that were not measured now. */
-function joined(results: Results): Results {
-  if (!existsSync(baselinePath)) return results;
-  const before = JSON.parse(readFileSync(baselinePath, 'utf8')) as Results;
-  const names = new Set(results.rows.map(({ name }) => name));
-  return { ...results, rows: [...before.rows.filter(({ name }) => !names.has(name)), ...results.rows] };
 }
 
 async function packets(): Promise<Row[]> {
@@ -121,9 +123,20 @@ async function packets(): Promise<Row[]> {
   ];
 }
 
+/** Rows of sets with what was meant: parts of the trie's time, and MiB. */
+const setBudgets: Readonly<Record<string, Row['budget']>> = {
+  '1,000,000 mixed IPv4 prefixes, hits': { of: 'ratio', most: 1 / 15 },
+  '1,000,000 mixed IPv4 prefixes, misses': { of: 'ratio', most: 1 / 35 },
+  '1,000,000 mixed IPv4 prefixes, memory': { of: 'value', most: 6e6 / 2 ** 20 },
+  '1,000,000 IPv4 addresses, hits': { of: 'ratio', most: 1 / 20 },
+  '500,000 IPv6 prefixes /32-/64, hits': { of: 'ratio', most: 1 / 12 },
+  '500,000 IPv6 prefixes /32-/64, misses': { of: 'ratio', most: 1 / 12 },
+  '500,000 IPv6 prefixes /32-/64, memory': { of: 'value', most: 5e6 / 2 ** 20 },
+};
+
 async function sets(): Promise<Row[]> {
   const figures = await measureSets();
-  return figures.flatMap((set) => {
+  const rows = figures.flatMap((set): Row[] => {
     const mib = (bytes: number): number => bytes / 2 ** 20;
     const trieMemory = { name: 'trie, seen', value: mib(set.trieSeenBytes) };
     return [
@@ -131,13 +144,26 @@ async function sets(): Promise<Row[]> {
         { name: `${set.name}, ${of}`, value: table, unit: 'ns', against: { name: 'trie', value: trie } },
         ...(hash === null
           ? []
-          : [{ name: `(${of}, hash)`, value: hash, unit: 'ns', against: { name: 'trie', value: trie } }]),
+          : [
+              {
+                name: `(${set.name}, ${of}, hash)`,
+                value: hash,
+                unit: 'ns',
+                against: { name: 'trie', value: trie },
+              },
+            ]),
       ]),
       { name: `${set.name}, memory`, value: mib(set.bytes), unit: 'MiB', against: trieMemory },
       { name: `${set.name}, memory seen`, value: mib(set.seenBytes), unit: 'MiB' },
       { name: `${set.name}, build`, value: set.buildMs, unit: 'ms' },
       { name: `${set.name}, upload`, value: set.uploadMs, unit: 'ms' },
     ];
+  });
+  const missing = Object.keys(setBudgets).filter((name) => rows.every((row) => row.name !== name));
+  if (missing.length > 0) throw new Error(`nothing was measured of ${missing.join('; ')}`);
+  return rows.map((row) => {
+    const budget = setBudgets[row.name];
+    return budget === undefined ? row : { ...row, budget };
   });
 }
 
@@ -229,17 +255,6 @@ async function memory(): Promise<Row[]> {
   ];
 }
 
-async function withBpffs<T>(work: (bpffs: string) => Promise<T>): Promise<T> {
-  const bpffs = mkdtempSync(join(tmpdir(), 'husk-bench-'));
-  addon.mountBpffs(bpffs);
-  try {
-    return await work(bpffs);
-  } finally {
-    execFileSync('umount', [bpffs]);
-    rmSync(bpffs, { recursive: true });
-  }
-}
-
 function machine(): Results['machine'] {
   const all = cpus();
   return {
@@ -253,15 +268,15 @@ function machine(): Results['machine'] {
 function print({ machine, rows }: Results, baseline: Results | null): void {
   const { cpu, cpus: count, kernel, memoryMib } = machine;
   const lines = rows.map((row) => {
-    const kept = baseline?.rows.find((one) => one.name === row.name)?.value;
-    const against =
-      row.against === undefined ? '' : `${ratio(row.value, row.against.value)} ${row.against.name}`;
+    const kept = sameRow(baseline, row)?.value ?? null;
+    const { value } = row;
     return [
-      ...[row.name, shown(row.value), row.unit, against, budgetText(row)],
-      kept === undefined ? '' : ratio(row.value, kept),
+      ...[row.name, value === null ? '–' : shown(value), row.unit, againstText(row), budgetText(row)],
+      value === null || kept === null ? '' : ratio(value, kept),
+      row.note ?? '',
     ];
   });
-  const table = [['', 'value', '', 'against', 'budget', 'baseline'], ...lines];
+  const table = [['', 'value', '', 'against', 'budget', 'baseline', ''], ...lines];
   const widths =
     table[0]?.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0))) ?? [];
   process.stdout.write(`\n${cpu}, ${count} CPUs, ${memoryMib} MiB, Linux ${kernel}\n\n`);
@@ -274,37 +289,16 @@ function print({ machine, rows }: Results, baseline: Results | null): void {
   process.stdout.write(`\nfigures: ${resultsPath}\n`);
 }
 
-/** As in `<= 200, missed`. */
-function budgetText({ value, against, budget }: Row): string {
-  if (budget === undefined) return '';
-  const compared = budget.of === 'value' ? value : value / (against?.value ?? Number.NaN);
-  return `<= ${shown(budget.most)}, ${compared <= budget.most ? 'kept' : 'missed'}`;
-}
-
-function ratio(value: number, to: number): string {
-  return `×${(value / to).toFixed(2)}`;
-}
-
-function shown(value: number): string {
-  return value.toLocaleString('en-US', { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 });
-}
-
-function toJson(results: Results): string {
-  const rounded = (_key: string, value: unknown): unknown =>
-    typeof value === 'number' ? Number(value.toPrecision(4)) : value;
-  return `${JSON.stringify(results, rounded, 2)}\n`;
-}
-
-function readArguments(): { help: boolean; keep: boolean; parts: string[] } | null {
+function readArguments(): { help: boolean; json: boolean; keep: boolean; parts: string[] } | null {
   try {
     const flag = { type: 'boolean', default: false } as const;
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { 'keep-as-baseline': flag, help: { ...flag, short: 'h' } },
+      options: { 'keep-as-baseline': flag, json: flag, help: { ...flag, short: 'h' } },
     });
     if (positionals.some((name) => !Object.hasOwn(parts, name))) return null;
-    const named = positionals.length > 0 ? positionals : Object.keys(parts);
-    return { help: values.help, keep: values['keep-as-baseline'], parts: named };
+    const named = positionals.length > 0 ? [...new Set(positionals)] : Object.keys(parts);
+    return { help: values.help, json: values.json, keep: values['keep-as-baseline'], parts: named };
   } catch {
     return null;
   }
