@@ -10,10 +10,12 @@
  *   IPv4         version not 4; header under 20 bytes or past the total length; total length past the frame
  *   IPv6         version not 6; payload length past the frame; an extension header past the payload; more
  *                than 8 of them (hop-by-hop, routing, fragment, AH, destination, mobility, HIP, shim6)
- *   TCP          under 20 bytes, data offset under 5, or options past the payload; a later fragment that
- * begins 8 bytes into it, where it could put other flags over those of the first (RFC 3128) UDP-Lite under 8
- * bytes UDP          under 8 bytes; length under 8, or past the payload where it is not a fragment SCTP under
- * 12 bytes ICMP(v6)     under 8 bytes; only in their own family
+ *   TCP          under 20 bytes, data offset under 5, or options past the payload
+ *   TCP later    a later fragment that begins 8 bytes into it: its flags could replace the first's (RFC 3128)
+ *   UDP-Lite     under 8 bytes
+ *   UDP          under 8 bytes; length under 8, or past the payload where it is not a fragment
+ *   SCTP         under 12 bytes
+ *   ICMP(v6)     under 8 bytes; only in their own family
  *
  * Frames may be longer than what they carry (padding). Any other protocol has no ports and is not looked
  * into; any other EtherType, 802.3 lengths included, is family OTHER and is not looked into. A fragment that
