@@ -32,6 +32,8 @@ export interface DeviceParts {
   readonly spool: Spool;
   readonly clock: Clock;
   readonly interfaces: () => readonly NetworkInterface[];
+  /** Whether IPsec goes by policy alone, without an interface. */
+  readonly ipsecByPolicy: () => boolean;
   readonly floor: () => FloorState;
   /** `net.ipv4.tcp_syncookies` as it is now; null: there is none. */
   readonly synCookies: () => number | null;
@@ -191,16 +193,19 @@ function dropRows({ drops, clock }: DeviceParts): Row[] {
 }
 
 /** Proven, and reached by a hook: only both together are called enforced. */
-function ruleStates({ kernel, applier, interfaces, floor, synCookies }: DeviceParts): readonly RuleState[] {
+function ruleStates(parts: DeviceParts): readonly RuleState[] {
+  const { kernel, applier, interfaces, ipsecByPolicy, floor, synCookies } = parts;
   const { documents, image, rules } = applier.state();
+  const there = interfaces();
   return lowerUncovered(rules, {
     documents,
     compiled: image?.rules ?? [],
-    interfaces: interfaces().map((one) => one.name),
+    interfaces: there.map((one) => one.name),
     hooks: kernel.status().hooks,
     leftOut: (image?.leftOut ?? []).map((one) => one.interface),
     synCookies: synCookies(),
     uncoveredUnkept: floor().why,
+    ipsecApart: ipsecByPolicy() ? there.filter(({ kind }) => kind === 'xfrm').map((one) => one.name) : null,
   });
 }
 

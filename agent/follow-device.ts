@@ -36,6 +36,8 @@ export interface FollowParts {
   readonly applier: Pick<BundleApplier, 'state' | 'follow' | 'enforceAgain'>;
   readonly floor: Pick<Floor, 'follow' | 'isLaid'>;
   readonly device: () => DeviceNow;
+  /** What is said of rules hangs on it, and nothing tells that it has changed. */
+  readonly ipsecByPolicy: () => boolean;
   readonly cgroupId: (path: string) => bigint | null;
   readonly xdpMode: 'native' | 'generic';
   readonly tc: AttachWanted['tc'];
@@ -57,6 +59,7 @@ export class DeviceFollower {
   #followed: string | null = null;
   #floored: string | null = null;
   #hooks: readonly AttachedHook[] = [];
+  #isIpsecByPolicy = false;
   /** As of the last look at a policy that is known; null: there was none. */
   #covered: readonly CoveredInterface[] | null = null;
   /** The last complaint, so that it is not said once a second. */
@@ -97,7 +100,9 @@ export class DeviceFollower {
       const attached = this.#attach(now);
       const followed = await this.#follow(now);
       const lifted = await this.#liftFloor(now);
-      if (addressed || attached || followed || lifted) this.#parts.onChange();
+      const otherIpsec = this.#parts.ipsecByPolicy() !== this.#isIpsecByPolicy;
+      if (otherIpsec) this.#isIpsecByPolicy = !this.#isIpsecByPolicy;
+      if (addressed || attached || followed || lifted || otherIpsec) this.#parts.onChange();
     } catch (error) {
       // A cgroup that vanished meanwhile, say: the next look tries again.
       this.#complain(error instanceof Error ? error.message : String(error));

@@ -76,10 +76,26 @@ export function joinEndpoints(config: Config, files: Files, log: Log): readonly 
 
 /** Of the network namespace we are in; '' without PPPoE. */
 export function readPppoeSessions(): string {
+  return readText('/proc/self/net/pppoe');
+}
+
+function readText(path: string): string {
   try {
-    return readFileSync('/proc/self/net/pppoe', 'latin1');
+    return readFileSync(path, 'latin1');
   } catch {
     return '';
+  }
+}
+
+/** Not asked where the kernel's module for it is not there: asking would bring it in. */
+export function readIpsecByPolicy(addon: Addon): boolean {
+  // A line a socket, its protocol in the second column; the kernel's own is of process 0 (net/netlink/af_netlink.c).
+  const isThere = /^\S+\s+6\s+0\s/m.test(readText('/proc/self/net/netlink'));
+  try {
+    return isThere && addon.ipsecByPolicy();
+  } catch {
+    // An answer that did not come, or was cut: the next look is a second away.
+    return false;
   }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of interfaces as JavaScript values. The JavaScript thread. */
+/* The list of interfaces, and whether IPsec passes by them, as JavaScript values. The JavaScript thread. */
 #include "binding.h"
 
+#include "ipsec.h"
 #include "netif.h"
 
 static napi_value to_addresses(napi_env env, const struct netif *netif)
@@ -66,10 +67,20 @@ static napi_value interfaces(napi_env env, napi_callback_info info)
     return array;
 }
 
+static napi_value ipsec_by_policy(napi_env env, napi_callback_info info)
+{
+    struct error error = {0};
+    int result = ipsec_is_by_policy(&error);
+
+    (void)info;
+    return result < 0 ? throw_error(env, &error) : to_bool(env, result);
+}
+
 bool binding_netif_define(napi_env env, napi_value addon)
 {
     static const napi_property_descriptor functions[] = {
         METHOD("interfaces", interfaces),
+        METHOD("ipsecByPolicy", ipsec_by_policy),
     };
 
     return napi_define_properties(env, addon, COUNT_OF(functions), functions) == napi_ok;

@@ -245,6 +245,8 @@ export interface Addon {
   bootNs(): bigint;
   /** Every interface of this network namespace, with or without addresses (netlink; /sys/class/net may be another namespace's). */
   interfaces(): readonly NetworkInterface[];
+  /** Whether a policy of IPsec transforms packets of this network namespace without an xfrm interface. */
+  ipsecByPolicy(): boolean;
   /**
    * A thread that hears of links and addresses that come, go and change in this network namespace; `onChange`
    * runs on the main thread, once for what comes close together. Keeps no process alive.

@@ -175,3 +175,20 @@ t.test('SYN cookies are what the kernel makes of them', async (t) => {
   t.match(lower({ synCookies: 2, hooks: [] }), { state: 'degraded', why: /not attached to wan0/ });
   t.strictSame(lowered({ synCookies: 0 }), {}, 'rules that are not about them');
 });
+
+t.test('where IPsec goes by policy alone, zones of its own interfaces alone are whole', async (t) => {
+  const why =
+    'packets inside IPsec are not judged: its policies have no xfrm interface (if_id) that a zone could name';
+  t.strictSame(lowered({ ipsecApart: null }), {});
+  t.strictSame(lowered({ ipsecApart: [] }), {
+    'p/a': why,
+    'p/wan:default-ingress': why,
+    'p/b': why,
+    'p/c': why,
+  });
+  t.strictSame(lowered({ ipsecApart: ['lan0'] }), {
+    'p/a': why,
+    'p/wan:default-ingress': why,
+    'p/c': why,
+  });
+});

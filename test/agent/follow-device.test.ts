@@ -45,6 +45,7 @@ function setUp() {
     failure: null as string | null,
     isKnown: true,
     isLaid: false,
+    isIpsecByPolicy: false,
   };
   const calls: string[] = [];
   let changes = 0;
@@ -94,6 +95,7 @@ function setUp() {
       all: world.interfaces,
       view: { interfaces: world.interfaces, neverDrop: usualNeverDrop },
     }),
+    ipsecByPolicy: () => world.isIpsecByPolicy,
     cgroupId: () => world.cgroup,
     xdpMode: 'native',
     tc: 'tcx',
@@ -238,4 +240,16 @@ t.test('interfaces are wanted by name or glob', async (t) => {
   t.strictSame(names(['eth0', 'wwan*']), ['eth0', 'wwan0']);
   t.strictSame(names(['eth?']), ['eth0', 'eth1']);
   t.strictSame(names([]), []);
+});
+
+t.test('IPsec that comes to go by policy, or ceases to, is told', async (t) => {
+  const { world, calls, follower, changes } = setUp();
+  await follower.look();
+  const before = { calls: calls.length, changes: changes() };
+  for (const is of [true, true, false, false]) {
+    world.isIpsecByPolicy = is;
+    await follower.look();
+  }
+  t.equal(changes(), before.changes + 2);
+  t.equal(calls.length, before.calls, 'nothing else follows from it');
 });

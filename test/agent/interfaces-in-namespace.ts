@@ -159,6 +159,7 @@ class Ground {
       },
       floor: this.floor,
       device: () => this.#device(),
+      ipsecByPolicy: () => false,
       cgroupId: () => null,
       xdpMode: parts.xdpMode ?? 'native',
       tc: parts.tc ?? 'tcx',
