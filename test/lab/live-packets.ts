@@ -134,13 +134,16 @@ interface Link {
 /** Test runs come in by the loopback interface, index 1: here it is one like any other. */
 export const testRunInterface: DeviceInterface = { name: 'lo', index: 1, link: 'ethernet', addresses: [] };
 
+/** Types of links whose frames begin with the IP header, as `ip` names them; 519 is that of modems. */
+const bare: readonly string[] = ['none', '[519]'];
+
 /** Those of this namespace, loopback among them as above. */
 export function interfaces(): DeviceInterface[] {
   const found: Link[] = JSON.parse(execFileSync('ip', ['-j', 'addr', 'show'], { encoding: 'utf8' }));
   return found.map(({ ifname, ifindex, link_type, addr_info }) => ({
     name: ifname,
     index: ifindex,
-    link: link_type === 'none' ? 'ip' : 'ethernet',
+    link: bare.includes(link_type) ? 'ip' : 'ethernet',
     addresses: addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`),
   }));
 }
