@@ -27,7 +27,7 @@ GLOBAL husk_parse(struct xdp_md *ctx, husk_u32 role)
 }
 
 /* The first bytes of the packet, for its event; returns how many. */
-static __always_inline husk_u32 copy_data(struct xdp_md *ctx, husk_u8 data[HUSK_EVENT_DATA_BYTES])
+static __always_inline husk_u32 copy_data(struct xdp_md *ctx, struct bench *bench)
 {
     const husk_u8 *from = (void *)(long)ctx->data;
     const husk_u8 *end = (void *)(long)ctx->data_end;
@@ -36,7 +36,7 @@ static __always_inline husk_u32 copy_data(struct xdp_md *ctx, husk_u8 data[HUSK_
     for (husk_u32 at = 0; at < HUSK_EVENT_DATA_BYTES; at++) {
         if (from + at + 1 > end)
             break;
-        data[at] = from[at];
+        bench->data[at] = from[at];
         length = at + 1;
     }
     return length;

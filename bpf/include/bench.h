@@ -52,7 +52,8 @@ struct bench {
     husk_u32 generation;
     husk_u32 slot;
     husk_u32 ifindex;
-    husk_u32 length;    /* on the wire, link header included */
+    husk_u32 length; /* on the wire, link header included */
+    husk_u32 before; /* bytes before the packet that are not its own: what a tunnel took off (tc_packet.h) */
     husk_u32 has_entry; /* the walk goes on behind the one it came to */
     husk_u32 origins;   /* egress: the bit of husk_extra.origins that holds */
     husk_u32 reject_with;

@@ -306,6 +306,7 @@ static __always_inline struct bench *bench_clear(husk_u32 role, husk_u32 ifindex
     bench->serial = 0;
     bench->now_ns = 0;
     bench->length = length;
+    bench->before = 0;
     bench->is_egress = !is_ingress(role);
     bench->is_quiet = is_twin(role);
     bench->is_per_packet = 0;

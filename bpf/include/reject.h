@@ -108,11 +108,11 @@ static __always_inline bool is_answered(const struct bench *bench, husk_u32 role
     return !is_twin(role) && bench->result.verdict == HUSK_VERDICT_REJECT;
 }
 
-/* Bytes before the IP header; `taken_off`: a VLAN tag that is not in the frame. */
+/* Bytes before the IP header, a link header or not; `taken_off`: a VLAN tag that is not in the frame. */
 static __always_inline husk_u32 link_bytes(const struct bench *bench, bool taken_off)
 {
     if (bench->zone.link == HUSK_LINK_BARE)
-        return 0;
+        return bench->before;
     husk_u32 tags = !!bench->packet.outer_vlan + !!bench->packet.inner_vlan - taken_off;
     return sizeof(struct ethernet_header) + sizeof(struct vlan_tag) * (tags & 3);
 }

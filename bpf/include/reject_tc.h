@@ -95,12 +95,13 @@ GLOBAL husk_reject_resize(struct __sk_buff *skb, husk_u32 length, husk_u32 layer
 
 GLOBAL husk_reject_write(struct __sk_buff *skb, husk_u32 role, husk_u32 size)
 {
+    const struct bench *bench = bench_of(role);
     const struct answer *answer = answer_of(role);
     husk_u64 beyond = (husk_u64)size - 4;
     FORGET(beyond);
-    if (!answer || beyond > ICMPV6_ERROR_BYTES_MAX - 4)
+    if (!bench || !answer || beyond > ICMPV6_ERROR_BYTES_MAX - 4)
         return 0;
-    if (answer->link_bytes && !husk_reject_turn(skb))
+    if (bench->zone.link != HUSK_LINK_BARE && !husk_reject_turn(skb))
         return 0;
     return !bpf_skb_store_bytes(skb, answer->link_bytes, &answer->words[answer->first & 7], beyond + 4,
                                 BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH);

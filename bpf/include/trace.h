@@ -53,7 +53,7 @@ GLOBAL husk_trace(CONTEXT *ctx, husk_u32 role)
         .reason = bench->result.reason,
     };
     bench_now(bench);
-    bench->data_length = copy_data(ctx, bench->data);
+    bench->data_length = copy_data(ctx, bench);
     describe_packet(event, &finding, bench, HUSK_EVENT_TRACE);
     bpf_ringbuf_submit(event, 0);
     return 0;

@@ -50,7 +50,7 @@ GLOBAL husk_report(CONTEXT *ctx, husk_u32 role, husk_u32 rule, husk_u32 said)
         return 0;
     }
     bench_now(bench);
-    bench->data_length = copy_data(ctx, bench->data);
+    bench->data_length = copy_data(ctx, bench);
     emit_packet(&finding, bench);
     return 0;
 }
