@@ -25,6 +25,10 @@ spec:
     wan: { interfaces: [wan0] }
     late: { interfaces: ["late*"], uncovered: drop }
   ingress:
+    - zone: wan
+      default: allow
+      rules:
+        - { id: shut, protocol: udp, ports: { to: 5099 }, action: drop }
     - zone: late
       default: allow
       rules:
@@ -95,6 +99,24 @@ t.test('interfaces of a running device', { skip, timeout: 190_000 }, async (t) =
       everyMs: 100,
     });
     t.ok(((await ruleHits(site, 'edge/seen')) ?? 0) - before >= 20);
+  });
+
+  await t.test('IPsec by policy alone is stated, as it comes and goes', async (t) => {
+    const told = async (state: string) => {
+      const rows = (await device.json(['query', 'rules'])) as { id: string; state: string; why?: string }[];
+      return rows.find((row) => row.id === 'edge/shut' && row.state === state);
+    };
+    const ends = ['src', '10.1.0.0/16', 'dst', '10.2.0.0/16', 'dir', 'in'];
+    const template = ['tmpl', 'src', '192.0.2.1', 'dst', '192.0.2.2', 'proto', 'esp', 'mode', 'tunnel'];
+    inside.run('ip', ['xfrm', 'policy', 'add', ...ends, ...template]);
+    const row = await waitFor(() => told('degraded'), {
+      what: 'it to be said',
+      withinMs: 5000,
+      everyMs: 100,
+    });
+    t.match(row.why, /packets inside IPsec are not judged/);
+    inside.run('ip', ['xfrm', 'policy', 'flush']);
+    t.ok(await waitFor(() => told('enforced'), { what: 'no more of it', withinMs: 5000, everyMs: 100 }));
   });
 
   await t.test('without an agent, what comes passes nothing and what was there goes on', async (t) => {

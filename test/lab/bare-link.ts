@@ -1,10 +1,10 @@
-// The program of bare-link.c, compiled for this run: static, so that a guest can have it as well.
+// The program of bare_link.c, compiled for this run: static, so that a guest can have it as well.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-const source = join(import.meta.dirname, 'bare-link.c');
+const source = join(import.meta.dirname, 'bare_link.c');
 const folder = join(import.meta.dirname, '../../build/test');
 
 export function bareLinkMissing(): string | false {

@@ -160,7 +160,7 @@ int main(int argc, char **argv)
         open_session(&a, &b);
         open_session(&b, &a);
     } else {
-        errx(2, "see the top of bare-link.c");
+        errx(2, "see the top of bare_link.c");
     }
     printf("%s %s\n", a.name, b.name);
     fflush(stdout);
