@@ -21,9 +21,11 @@
  * before 5.14.
  *
  * Nothing tells a program where the network header is. But bytes can be loaded from there, as far as those
- * reach that `data_end` is the end of: so the last of them is loaded by its distance from either. What is on
- * the loopback interface is BPF_PROG_TEST_RUN's, which puts a network header 14 bytes into anything.
- * One more than BYTES_BEFORE_MAX: more than that.
+ * reach that `data_end` is the end of: so the last of them is loaded by its distance from either.
+ *
+ * BPF_PROG_TEST_RUN puts a network header 14 bytes into anything, and takes for its protocol what stands
+ * there: to be left alone, as all on the loopback interface, where twins run. What a tunnel took out is IP to
+ * the kernel. One more than BYTES_BEFORE_MAX: more than that.
  */
 GLOBAL husk_bytes_before(struct __sk_buff *skb)
 {
@@ -31,7 +33,8 @@ GLOBAL husk_bytes_before(struct __sk_buff *skb)
     FORGET(last); /* else clang takes the 1 off before, by ways that no pointer may go */
     last -= 1;
     husk_u8 byte;
-    if (skb->ifindex == LOOPBACK || last > 0xffff ||
+    bool is_ip = skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6);
+    if (!is_ip || skb->ifindex == LOOPBACK || last > 0xffff ||
         !bpf_skb_load_bytes_relative(skb, last, &byte, 1, BPF_HDR_START_NET))
         return 0;
     husk_u32 too_few = 0;
