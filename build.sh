@@ -95,7 +95,7 @@ readonly PACKAGES=(
     gcc libc6-dev make m4 python3-minimal bzip2 xz-utils dpkg-dev ca-certificates # libraries and addon
     clang-19 llvm-19 clang-format-19 bpftool                                      # BPF objects
     git iproute2 openssl tcpreplay mosquitto mosquitto-clients util-linux procps  # tests
-    qemu-system-x86 busybox-static                                                # emulated guests
+    qemu-system-x86 busybox-static wireguard-tools                                # emulated guests
     iptables nftables ipset                                                       # rulesets to compare imports with
     xdp-tools                                                                     # a filter to be measured beside
 )

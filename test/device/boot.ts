@@ -9,7 +9,7 @@ import type { GuestFiles } from './initramfs.ts';
 import { findKernel, isKernelName, type KernelName } from './kernels.ts';
 import { dyingWithUs, machineArguments, prepareFolder, qemu } from './machine.ts';
 
-const help = `usage: node test/device/boot.ts --kernel 5.10|6.1|6.12 [--shell | COMMAND...]
+const help = `usage: node test/device/boot.ts --kernel 5.10|6.1|6.12|full-6.12 [--shell | COMMAND...]
 
 Boots an emulated guest with that kernel of Debian's and powers it off again.
 

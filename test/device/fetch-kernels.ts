@@ -21,7 +21,7 @@ import {
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isLeftOver, runName } from '../lab/run-name.ts';
-import { findKernel, type KernelName, kernelCache, kernelNames } from './kernels.ts';
+import { findKernel, fullKernel, type KernelName, kernelCache, kernelNames } from './kernels.ts';
 
 const run = promisify(execFile);
 
@@ -30,7 +30,9 @@ const sources: Readonly<Record<KernelName, { readonly metapackage: string; reado
   '5.10': { metapackage: 'linux-image-cloud-amd64', release: 'bullseye-security' },
   '6.1': { metapackage: 'linux-image-cloud-amd64', release: 'bookworm-security' },
   '6.12': { metapackage: 'linux-image-6.12-cloud-amd64', release: 'bookworm-security' },
+  [fullKernel]: { metapackage: 'linux-image-6.12-amd64', release: 'bookworm-security' },
 };
+const allNames = [...kernelNames, fullKernel] as const;
 const day = 24 * 3600 * 1000;
 const lookAgainMs = { done: 7 * day, failed: day } as const;
 /** Its time is when we look again. */
@@ -51,7 +53,7 @@ async function main(): Promise<void> {
   const apts = new Map<string, Promise<Apt>>();
   let failed = false;
   try {
-    for (const name of kernelNames) {
+    for (const name of allNames) {
       const { release } = sources[name];
       const folder = join(work, release);
       const apt = apts.get(release) ?? openApt(folder, release);
@@ -76,7 +78,7 @@ function isFresh(): boolean {
   return (
     existsSync(checked) &&
     Date.now() < statSync(checked).mtimeMs &&
-    kernelNames.every((name) => findKernel(name) !== null)
+    allNames.every((name) => findKernel(name) !== null)
   );
 }
 
@@ -154,13 +156,17 @@ async function fetchKernel(name: KernelName, apt: Apt, work: string): Promise<vo
 async function resolvePackage(name: KernelName, apt: Apt): Promise<Package> {
   const { metapackage } = sources[name];
   const records = (await apt('apt-cache', 'show', metapackage)).split('\n\n');
-  const record = records.find((text) => text.match(/^Version: (\S+)/m)?.[1]?.startsWith(`${name}.`));
+  const record = records.find((text) =>
+    text.match(/^Version: (\S+)/m)?.[1]?.startsWith(`${seriesOf(name)}.`),
+  );
   const depends = record?.match(/^Depends: .*?(linux-image-[^ ,]+) \(= ([^)]+)\)/m);
   const [, packageName, version] = depends ?? [];
   if (packageName === undefined || version === undefined)
     throw new Error(`${metapackage} of Debian names no ${name} kernel`);
   return { name: packageName, version };
 }
+
+const seriesOf = (name: KernelName): string => name.replace('full-', '');
 
 /** Moves a tree into the cache and makes it the one in use; older ones go. */
 function takeIn(name: KernelName, tree: string, folder: string): void {

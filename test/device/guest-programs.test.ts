@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 import { objects } from '../../agent/kernel/objects.ts';
 import { Guest, guestMissing } from './guest.ts';
 import { builtObjects, guestPrograms, packetPrograms, programMissing, told } from './guest-programs.ts';
-import { type KernelName, kernelNames } from './kernels.ts';
+import { type CloudKernelName, kernelNames } from './kernels.ts';
 import { loadObjects } from './load-objects.ts';
 import { type Scene, scene, sceneOf } from './scenes.ts';
 
@@ -15,7 +15,7 @@ import { type Scene, scene, sceneOf } from './scenes.ts';
 const instructionsMax = 250_000;
 /** What each kernel is known to have; a guest with another kernel than the one meant would show here. */
 const expected: Readonly<
-  Record<KernelName, { readonly hasTcx: boolean; readonly tellsInstructions: boolean }>
+  Record<CloudKernelName, { readonly hasTcx: boolean; readonly tellsInstructions: boolean }>
 > = {
   '5.10': { hasTcx: false, tellsInstructions: false },
   '6.1': { hasTcx: false, tellsInstructions: true },
@@ -105,7 +105,7 @@ for (const name of kernelNames) {
 }
 
 /** All that the agent loads must load; what else was built, as for newer kernels, may, and is told. */
-async function objectsLoad(t: Test, guest: Guest, name: KernelName): Promise<void> {
+async function objectsLoad(t: Test, guest: Guest, name: CloudKernelName): Promise<void> {
   const loads = await loadObjects(
     guest,
     builtObjects().map((file) => `/husk/build/bpf/${file}`),

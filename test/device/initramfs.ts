@@ -112,6 +112,12 @@ function packBase(): Buffer {
   }
 }
 
+/** A program of the machine's with its libraries, for a guest to have at the same path. */
+export function machineProgram(path: string): GuestFiles {
+  const paths = { [path.slice(1)]: path, ...libraries([path]) };
+  return Object.fromEntries(Object.entries(paths).map(([at, source]) => [at, readFileSync(source)]));
+}
+
 /** Shared libraries of programs with their loader, at the paths where the programs look for them. */
 function libraries(programs: readonly string[]): Record<string, string> {
   const found: Record<string, string> = {};

@@ -11,9 +11,12 @@ import { join, resolve } from 'node:path';
 export const root = resolve(import.meta.dirname, '../..');
 export const kernelCache = join(root, '.cache/kernels');
 
-/** The oldest that packets are filtered on, and two that devices have today. */
+/** The oldest that packets are filtered on, and two that devices have today: Debian's cloud flavour, which boots soonest. */
 export const kernelNames = ['5.10', '6.1', '6.12'] as const;
-export type KernelName = (typeof kernelNames)[number];
+/** Debian's usual flavour, which has what the cloud one is built without: PPP, PPPoE, simulated modems. */
+export const fullKernel = 'full-6.12';
+export type CloudKernelName = (typeof kernelNames)[number];
+export type KernelName = CloudKernelName | typeof fullKernel;
 
 export interface GuestKernel {
   readonly name: KernelName;
@@ -25,7 +28,7 @@ export interface GuestKernel {
 }
 
 export function isKernelName(name: string): name is KernelName {
-  return (kernelNames as readonly string[]).includes(name);
+  return [...kernelNames, fullKernel].some((known) => known === name);
 }
 
 /** A kernel of the cache, or null where it was never fetched. */

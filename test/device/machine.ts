@@ -18,7 +18,7 @@ export const qemu = '/usr/bin/qemu-system-x86_64';
 export const dyingWithUs = ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--'] as const;
 /** Holds node and its files twice while the kernel unpacks them. */
 const memoryMib = 512;
-const lifeMsMax = 240_000;
+const lifeMsMax = 420_000;
 /** What a line of a guest may be long; more ends it. */
 const lineBytesMax = 1 << 16;
 
@@ -52,7 +52,7 @@ export function prepareFolder(
   return { work, initramfs };
 }
 
-/** The QEMU process with its files. Ends by itself after four minutes. */
+/** The QEMU process with its files. Ends by itself after seven minutes. */
 export class Machine {
   readonly #kernel: GuestKernel;
   readonly #undo = new Undo();

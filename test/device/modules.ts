@@ -6,6 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { GuestFiles } from './initramfs.ts';
 import type { GuestKernel } from './kernels.ts';
 
 /** Network devices, tc's clsact and BPF classifier, and what later guests boot from. */
@@ -34,6 +35,19 @@ export function orderModules(kernel: GuestKernel, names: readonly string[]): Mod
   };
   for (const name of names) visit(name);
   return [...ordered.values()];
+}
+
+/**
+ * Modules that a run brings along besides, for a program in the guest to insert: `more-modules/<name>.ko`, and their
+ * order in `more-modules/order`.
+ */
+export function moreModules(kernel: GuestKernel, names: readonly string[]): GuestFiles {
+  const inserted = new Set(orderModules(kernel, guestModules).map(({ name }) => name));
+  const modules = orderModules(kernel, names).filter(({ name }) => !inserted.has(name));
+  return {
+    'more-modules/order': Buffer.from(modules.map(({ name }) => `${name}\n`).join('')),
+    ...Object.fromEntries(modules.map(({ name, bytes }) => [`more-modules/${name}.ko`, bytes])),
+  };
 }
 
 function modulePaths(kernel: GuestKernel): Map<string, string> {

@@ -9,7 +9,7 @@ import type { GuestFiles } from './initramfs.ts';
 import { isKernelName, type KernelName, kernelNames } from './kernels.ts';
 import { type LoadTold, loadObjects } from './load-objects.ts';
 
-const help = `usage: node test/device/try-load.ts [--kernel 5.10|6.1|6.12]... [--log] OBJECT...
+const help = `usage: node test/device/try-load.ts [--kernel 5.10|6.1|6.12|full-6.12]... [--log] OBJECT...
 
 Loads BPF object files, each alone, in an emulated guest of each kernel. A line per kernel and object:
 

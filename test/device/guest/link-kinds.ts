@@ -1,12 +1,12 @@
-// Inside a guest: VLANs, a VLAN in a VLAN, and a bond, which not every machine's kernel can make. What is sent by each
-// is counted by the rules of every zone, so that a packet that is judged twice, or by the wrong one, is seen.
+// Inside a guest: links of every kind, which not every machine's kernel can make. What is sent by each is allowed,
+// dropped or rejected by the rules of its zone, and counted by the rules of every zone, so that a packet that is judged
+// twice, or by the wrong one, is seen. links.ts draws the links.
 //
-//   hk0 ─ hk0p             parent      192.0.2.0/24
-//   hk0.5 ─ hk0p.5         vlan        198.51.100.0/24
-//   hk0.5.7 ─ hk0p.5.7     inner       203.0.113.0/24
-//   agg0 over hb0 ─ hb0p  bond        198.18.0.0/24
+//   node link-kinds.cjs          what every guest can
+//   node link-kinds.cjs bare     and PPP, PPPoE, tun and raw IP
 
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { planAttach } from '../../../agent/attach-plan.ts';
 import { readDevice } from '../../../agent/device-now.ts';
 import { Kernel } from '../../../agent/kernel/kernel.ts';
@@ -16,49 +16,64 @@ import { usualSizes } from '../../../agent/policy/kernel-memory.ts';
 import { parseDocuments } from '../../../agent/policy/parse.ts';
 import { readObjects } from '../../../agent/prepare-device.ts';
 import { addon } from '../../../native/index.ts';
+import type { Attempt } from '../../lab/attempt.ts';
+import {
+  endsOf,
+  HeldLink,
+  insertModules,
+  makeEthernet,
+  makePppoeDevice,
+  makeTunnels,
+  type Network,
+} from './links.ts';
 import { tell } from './tell.ts';
-import { Peer, Receiver, send } from './wire.ts';
+import { attemptAll, type Datagrams, Peer, Receiver, send } from './wire.ts';
 
-const port = 7000;
+const ports = { pass: 7000, deny: 7001, reject: 7002, notOutside: 7004, notInside: 7005 } as const;
 const count = 20;
-const zones = { parent: ['hk0'], vlan: ['hk0.5'], inner: ['hk0.5.7'], bond: ['agg0', 'hb0'] } as const;
-const networks = { parent: '192.0.2', vlan: '198.51.100', inner: '203.0.113', bond: '198.18.0' } as const;
+
+const zones = {
+  parent: ['hk0'],
+  vlan: ['hk0.5'],
+  inner: ['hk0.5.7'],
+  bond: ['agg0', 'hb0'],
+  macvlan: ['mv0'],
+  outer: ['un0'],
+  wireguard: ['wg0'],
+  xfrm: ['ipsec0'],
+  ipip: ['ipip0'],
+  dsl: ['pe0'],
+  ppp: ['ppp*'],
+  tun: ['tun0'],
+  rawip: ['wwan0'],
+} as const;
 type Zone = keyof typeof zones;
 const zoneNames = Object.keys(zones) as Zone[];
 
-function ip(commands: readonly string[], ...options: readonly string[]): void {
-  execFileSync('/usr/sbin/ip', [...options, '-batch', '-'], { input: `${commands.join('\n')}\n` });
-}
-
-function makeLinks(): void {
-  const vlans = (name: string, last: number, has: (network: string) => string[]) => [
-    `link add link ${name} name ${name}.5 type vlan id 5`,
-    `link add link ${name}.5 name ${name}.5.7 type vlan id 7`,
-    ...has(`${networks.vlan}.${last}/24 dev ${name}.5`),
-    ...has(`${networks.inner}.${last}/24 dev ${name}.5.7`),
-    `link set ${name}.5 up`,
-    `link set ${name}.5.7 up`,
+/** The same for every zone, each way: one port passes, one is dropped, one is rejected; tunnels are counted. */
+function rulesOf(zone: Zone, way: 'in' | 'out'): object[] {
+  const rule = (name: string, rest: object) => ({ id: `${zone}-${name}-${way}`, ...rest });
+  return [
+    rule('pass', { protocol: 'udp', ports: { to: ports.pass }, action: 'allow' }),
+    rule('deny', { protocol: 'udp', ports: { to: ports.deny }, action: 'drop' }),
+    rule('reset', { protocol: 'tcp', ports: { to: ports.reject }, action: 'reject' }),
+    rule('unreachable', { protocol: 'udp', ports: { to: ports.reject }, action: 'reject' }),
+    rule('wireguard', { protocol: 'udp', ports: { to: 51820 }, action: 'allow' }),
+    rule('esp', { protocol: 50, action: 'allow' }),
+    rule('ipip', { protocol: 4, action: 'allow' }),
+    rule('pppoe', { etherType: 0x8864, action: 'allow' }),
+    ...(zone === 'outer'
+      ? [rule('not', { protocol: 'tcp', ports: { to: ports.notOutside }, action: 'drop' })]
+      : []),
+    ...(zone === 'wireguard' || zone === 'xfrm'
+      ? [rule('not', { protocol: 'tcp', ports: { to: ports.notInside }, action: 'drop' })]
+      : []),
   ];
-  const add = (address: string) => [`addr add ${address}`];
-  ip([
-    ...vlans('hk0', 1, add),
-    'link add hb0 type veth peer name hb0p netns peer',
-    'link add agg0 type bond mode active-backup miimon 100',
-    'link set hb0 master agg0',
-    ...add(`${networks.bond}.1/24 dev agg0`),
-    'link set agg0 up',
-  ]);
-  ip(
-    [...vlans('hk0p', 20, add), ...add(`${networks.bond}.20/24 dev hb0p`), 'link set hb0p up'],
-    '-n',
-    'peer',
-  );
 }
 
 function policy() {
-  const counted = { protocol: 'udp', ports: { to: port }, action: 'allow' };
-  const lists = (suffix: string) =>
-    zoneNames.map((zone) => ({ zone, default: 'allow', rules: [{ id: `${zone}-${suffix}`, ...counted }] }));
+  const lists = (way: 'in' | 'out') =>
+    zoneNames.map((zone) => ({ zone, default: 'allow', rules: rulesOf(zone, way) }));
   const { documents, faults } = parseDocuments([
     {
       apiVersion: 'husk/v1',
@@ -76,17 +91,124 @@ function policy() {
   return documents;
 }
 
-async function main(): Promise<void> {
-  const peer = await Peer.start([port]);
-  const receiver = await Receiver.open([port]);
-  makeLinks();
-  const documents = policy();
-  const { all, view } = readDevice({
-    interfaces: () => addon.interfaces(),
-    pppoe: () => '',
-    patterns: ['*'],
-    neverDrop: () => usualNeverDrop,
-  });
+class Scenes {
+  readonly kernel: Kernel;
+  readonly peer: Peer;
+  readonly receiver: Receiver;
+  #serial = 0;
+
+  constructor(kernel: Kernel, peer: Peer, receiver: Receiver) {
+    this.kernel = kernel;
+    this.peer = peer;
+    this.receiver = receiver;
+  }
+
+  /** The interfaces that are there now are judged, as the agent does it. */
+  async settle(stage: string): Promise<void> {
+    const documents = policy();
+    const { all, view } = readDevice({
+      interfaces: () => addon.interfaces(),
+      pppoe: () => readIfThere('/proc/net/pppoe'),
+      patterns: ['*'],
+      neverDrop: () => usualNeverDrop,
+    });
+    const image = compile(documents, {
+      ...view,
+      cgroupId: () => null,
+      bootSeconds: () => null,
+      ruleIndex: (id) => this.kernel.ruleIndex(id),
+    });
+    const serial = ++this.#serial;
+    const bundleDigest = String(serial).repeat(64);
+    this.kernel.settle(await this.kernel.loadStandby({ serial, bundleDigest, image }));
+    const hooks = this.kernel.attach({
+      interfaces: planAttach(documents, view, 'native').interfaces,
+      others: all,
+      tc: addon.probe().tcx === 0 ? 'tcx' : 'clsact',
+    });
+    tell({
+      stage,
+      hooks: hooks.map(({ description, action, why }) => `${action} ${description} ${why ?? ''}`.trim()),
+      leftOut: image.leftOut.map((one) => one.interface),
+    });
+  }
+
+  /** Packets of every fate, both ways, and what the rules of all zones counted. */
+  async play(
+    network: Network,
+    what: { readonly six?: boolean; readonly rejects?: boolean } = {},
+  ): Promise<void> {
+    const { six = true, rejects = true } = what;
+    const ends = endsOf(network).slice(0, six ? 2 : 1);
+    // A bond takes a moment to find its port up, a tunnel to agree on keys.
+    for (const { far } of ends) execFileSync('/bin/busybox', ['ping', '-c', '1', '-w', '20', far]);
+    const lots = (from: 'own' | 'far', to: 'own' | 'far'): Datagrams[] =>
+      ends.flatMap((one) =>
+        // What passes comes last: when it is there, all has been.
+        [ports.deny, ports.pass].map((port) => ({ from: one[from], to: one[to], port, count })),
+      );
+    const refused = (to: 'own' | 'far'): Attempt[] =>
+      rejects
+        ? ends.flatMap((one) =>
+            (['tcp', 'udp'] as const).map((protocol) => ({ protocol, address: one[to], port: ports.reject })),
+          )
+        : [];
+    const before = await this.#hits();
+    await this.peer.send(lots('far', 'own'));
+    const arrived = await this.receiver.take(lots('far', 'own'));
+    await send(lots('own', 'far'));
+    const left = await this.peer.take(lots('own', 'far'));
+    const refusedIn = await this.peer.attempt(refused('own'));
+    const refusedOut = await attemptAll(refused('far'));
+    const hits = difference(before, await this.#hits());
+    tell({ network, arrived, left, refused: [...refusedIn, ...refusedOut], hits });
+  }
+
+  /** What one zone drops passes in the other: connections from the peer. */
+  async apart(networks: readonly Network[]): Promise<void> {
+    const connections = networks.flatMap((network) =>
+      [ports.notOutside, ports.notInside].map(
+        (port): Attempt => ({ protocol: 'tcp', address: endsOf(network)[0].own, port }),
+      ),
+    );
+    tell({ apart: networks, ends: await this.peer.attempt(connections) });
+  }
+
+  async #hits(): Promise<Readonly<Record<string, number>>> {
+    const counters = await this.kernel.counters();
+    return Object.fromEntries(counters.map((one) => [one.id, Number(one.hits)]));
+  }
+}
+
+/** Of rules that were hit. */
+function difference(
+  before: Readonly<Record<string, number>>,
+  after: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const grown = Object.entries(after).map(
+    ([id, now]) => [id.replace(/^p\//, ''), now - (before[id] ?? 0)] as const,
+  );
+  return Object.fromEntries(grown.filter(([id, more]) => more !== 0 && !id.includes(':')));
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+async function main(isBare: boolean): Promise<void> {
+  insertModules();
+  const [datagrams, connections] = [
+    [ports.pass, ports.deny],
+    [ports.reject, ports.notOutside, ports.notInside],
+  ];
+  const peer = await Peer.start(datagrams, connections);
+  const receiver = await Receiver.open(datagrams, connections);
+  makeEthernet();
+  makeTunnels();
   const kernel = await Kernel.open({
     addon,
     bpffs: '/sys/fs/bpf',
@@ -96,56 +218,39 @@ async function main(): Promise<void> {
     random: (bytes) => new Uint8Array(bytes).fill(7),
     onRecycled: () => {},
   });
-  const image = compile(documents, {
-    ...view,
-    cgroupId: () => null,
-    bootSeconds: () => null,
-    ruleIndex: (id) => kernel.ruleIndex(id),
-  });
-  kernel.settle(await kernel.loadStandby({ serial: 1, bundleDigest: '1'.repeat(64), image }));
-  const tc = addon.probe().tcx === 0 ? 'tcx' : 'clsact';
-  const hooks = kernel.attach({
-    interfaces: planAttach(documents, view, 'native').interfaces,
-    others: all,
-    tc,
-  });
-  tell({
-    hooks: hooks.map(({ description, action, why }) => `${action} ${description} ${why ?? ''}`.trim()),
-    leftOut: image.leftOut.map((one) => one.interface),
-  });
-  // A bond takes a moment to find its port up.
-  for (const zone of zoneNames) {
-    const [own, far] = [`${networks[zone]}.1`, `${networks[zone]}.20`];
-    const [inwards, outwards] = [
-      { from: far, to: own, port, count },
-      { from: own, to: far, port, count },
-    ];
-    execFileSync('/bin/busybox', ['ping', '-c', '1', '-w', '20', far], { stdio: 'ignore' });
-    const before = await hits(kernel);
-    await peer.send([inwards]);
-    const arrived = await receiver.take([inwards]);
-    await send([outwards]);
-    const left = await peer.take([outwards]);
-    const after = await hits(kernel);
-    tell({ zone, arrived: arrived[0], left: left[0], hits: difference(before, after) });
-  }
+  const scenes = new Scenes(kernel, peer, receiver);
+  await scenes.settle('ethernet and tunnels');
+  for (const network of ['parent', 'vlan', 'inner', 'bond', 'macvlan', 'wireguard', 'xfrm'] as const)
+    await scenes.play(network);
+  await scenes.play('ipip', { six: false });
+  // The peer's end of this wire takes no answers of XDP: no program is on it.
+  await scenes.play('outer', { rejects: false });
+  await scenes.apart(['outer', 'wireguard', 'xfrm']);
+  // Nobody judges what is inside: nothing is rejected.
+  for (const network of ['policyTunnel', 'policyTransport'] as const)
+    await scenes.play(network, { six: false, rejects: false });
+  if (isBare) await playBare(scenes);
   kernel.unload(addon.interfaces());
   peer.stop();
   receiver.close();
 }
 
-async function hits(kernel: Kernel): Promise<Readonly<Record<string, number>>> {
-  const counters = await kernel.counters();
-  return Object.fromEntries(counters.map((one) => [one.id, Number(one.hits)]));
+/** ppp0 is a PPPoE session first, and then comes back as another interface on a serial line. */
+async function playBare(scenes: Scenes): Promise<void> {
+  makePppoeDevice();
+  const session = await HeldLink.open('pppoe', 'pppoe', 'pe0');
+  const tun = await HeldLink.open('tun', 'tun', 'tun0');
+  const modem = await HeldLink.open('rawip', 'rawip', 'wwan0');
+  await scenes.settle('bare');
+  for (const network of ['pppoe', 'tun', 'rawip'] as const) await scenes.play(network);
+  await session.close();
+  const serial = await HeldLink.open('ppp', 'ppp');
+  await scenes.settle('ppp again');
+  await scenes.play('ppp');
+  for (const one of [serial, tun, modem]) await one.close();
 }
 
-/** Of rules that were hit. */
-function difference(
-  before: Readonly<Record<string, number>>,
-  after: Readonly<Record<string, number>>,
-): Record<string, number> {
-  const grown = Object.entries(after).map(([id, now]) => [id, now - (before[id] ?? 0)] as const);
-  return Object.fromEntries(grown.filter(([id, more]) => more !== 0 && !id.includes(':')));
-}
-
-void main();
+main(process.argv[2] === 'bare').catch((error: unknown) => {
+  console.error(error);
+  process.exit(1);
+});

@@ -1,16 +1,18 @@
 // Inside a guest: the other end of the wire (wire.ts), a program of its own in the peer's network namespace. Sends
 // and counts as it is asked to by the one that started it.
 //
-//   node peer.cjs PORT...
+//   node peer.cjs PORT,PORT… [PORT,PORT…]    datagrams are counted, connections are taken
 
-import { type PeerQuestion, Receiver, send } from './wire.ts';
+import { attemptAll, type PeerQuestion, Receiver, send } from './wire.ts';
 
-async function main(ports: readonly number[]): Promise<void> {
-  const receiver = await Receiver.open(ports);
+async function main(ports: readonly number[], tcpPorts: readonly number[]): Promise<void> {
+  const receiver = await Receiver.open(ports, tcpPorts);
   const answer = async (question: PeerQuestion): Promise<void> => {
     if ('send' in question) {
       await send(question.send);
       process.send?.('sent');
+    } else if ('attempt' in question) {
+      process.send?.(await attemptAll(question.attempt));
     } else {
       process.send?.(await receiver.take(question.take));
     }
@@ -28,4 +30,5 @@ function fail(error: unknown): void {
   process.exit(1);
 }
 
-main(process.argv.slice(2).map(Number)).catch(fail);
+const portsOf = (text = '') => (text === '' ? [] : text.split(',').map(Number));
+main(portsOf(process.argv[2]), portsOf(process.argv[3])).catch(fail);

@@ -8,6 +8,8 @@
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
+import { type Attempt, attempt } from '../../lab/attempt.ts';
 
 export const device = ['192.0.2.1', '2001:db8::1'] as const;
 export const listed = ['192.0.2.10', '2001:db8::10'] as const;
@@ -32,10 +34,16 @@ export interface Datagrams {
 /** Counts what arrives in its network namespace, by `sender port`. */
 export class Receiver {
   readonly #counts = new Map<string, number>();
-  readonly #sockets: Socket[] = [];
+  readonly #sockets: (Socket | Server)[] = [];
 
-  static async open(ports: readonly number[]): Promise<Receiver> {
+  /** `tcpPorts`: who connects there is let in, and heard no more of. */
+  static async open(ports: readonly number[], tcpPorts: readonly number[] = []): Promise<Receiver> {
     const made = new Receiver();
+    for (const port of tcpPorts) {
+      const server = createServer((socket) => socket.destroy()).listen(port, '::');
+      await once(server, 'listening');
+      made.#sockets.push(server);
+    }
     for (const port of ports) {
       for (const type of ['udp4', 'udp6'] as const) {
         const socket = createSocket({ type, ipv6Only: type === 'udp6' });
@@ -93,9 +101,9 @@ export class Peer {
     this.#child = child;
   }
 
-  static async start(receives: readonly number[]): Promise<Peer> {
+  static async start(receives: readonly number[], listens: readonly number[] = []): Promise<Peer> {
     makePair();
-    const child = fork('/husk/build/peer.cjs', receives.map(String), {
+    const child = fork('/husk/build/peer.cjs', [receives.join(), listens.join()], {
       execPath: '/bin/nsenter',
       execArgv: ['--net=/run/netns/peer', '/bin/node'],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -113,6 +121,11 @@ export class Peer {
     return (await this.#ask({ take: lots })) as number[];
   }
 
+  /** How connecting from the peer ended, one after another. */
+  async attempt(attempts: readonly Attempt[]): Promise<string[]> {
+    return (await this.#ask({ attempt: attempts })) as string[];
+  }
+
   async #ask(question: PeerQuestion): Promise<unknown> {
     const answer = this.#answer();
     this.#child.send(question);
@@ -120,11 +133,20 @@ export class Peer {
   }
 
   async #answer(): Promise<unknown> {
-    const [answer] = await Promise.race([
-      once(this.#child, 'message'),
-      once(this.#child, 'exit').then(([code]) => Promise.reject(new Error(`the peer ended with ${code}`))),
-    ]);
-    return answer;
+    const answered = new AbortController();
+    const { signal } = answered;
+    try {
+      const [answer] = await Promise.race([
+        once(this.#child, 'message', { signal }),
+        once(this.#child, 'exit', { signal }).then(([code]) =>
+          Promise.reject(new Error(`the peer ended with ${code}`)),
+        ),
+      ]);
+      return answer;
+    } finally {
+      // Else who was not first would listen to the end.
+      answered.abort();
+    }
   }
 
   stop(): void {
@@ -132,7 +154,17 @@ export class Peer {
   }
 }
 
-export type PeerQuestion = { readonly send: readonly Datagrams[] } | { readonly take: readonly Datagrams[] };
+export type PeerQuestion =
+  | { readonly send: readonly Datagrams[] }
+  | { readonly take: readonly Datagrams[] }
+  | { readonly attempt: readonly Attempt[] };
+
+/** How each ended, one after another. */
+export async function attemptAll(attempts: readonly Attempt[]): Promise<string[]> {
+  const ends: string[] = [];
+  for (const one of attempts) ends.push((await attempt(one)).ended);
+  return ends;
+}
 
 function makePair(): void {
   ip('netns add peer\nlink add hk0 type veth peer name hk0p netns peer');
