@@ -12,13 +12,14 @@ import { decider, type Outcome, type Step } from '../../agent/policy/classes/out
 import { formatFault } from '../../agent/policy/faults.ts';
 import { readPolicyFiles } from '../policy/documents.ts';
 import { slowly } from '../policy/proofs.ts';
-import { type CommandFile, collect, withJson } from './common.ts';
+import { type CommandFile, collect, count, withJson } from './common.ts';
 import { Failure, type Io, shown } from './io.ts';
 
 interface Options {
   readonly json?: boolean;
   readonly exitCode?: boolean;
   readonly thorough?: boolean;
+  readonly most: number;
   readonly with?: readonly string[];
 }
 
@@ -30,6 +31,7 @@ export const policyDiff: CommandFile = (parent, io) => {
       collect,
     )
     .option('--exit-code', 'exit 1 where they differ')
+    .option('--most <count>', 'differences told of each zone and direction', count(1, 1_000_000), 200)
     .option('--thorough', 'go on for minutes where many rules overlap, with some gigabytes of memory')
     .addHelpText(
       'after',
@@ -45,7 +47,7 @@ Example:
     .action((before: string, after: string, options: Options) => {
       const common = options.with ?? [];
       const sides = [read([before, ...common], io), read([after, ...common], io)] as const;
-      const difference = differenceOf(sides, options.thorough === true, io);
+      const difference = differenceOf(sides, options, io);
       if (options.json === true) io.out(JSON.stringify(jsonOf(difference), null, 2));
       else say(difference, io);
       const isSame = [difference.differences, difference.settings, difference.texts].every(
@@ -65,13 +67,14 @@ function read(files: readonly string[], io: Io): readonly PolicyDocument[] {
 
 function differenceOf(
   [before, after]: readonly [readonly PolicyDocument[], readonly PolicyDocument[]],
-  isThorough: boolean,
+  { thorough: isThorough = false, most }: Options,
   io: Io,
 ): PolicyDifference {
   const bounds = isThorough ? usualBounds : shortBounds;
   try {
     return diffPolicies(before, after, {
       bounds,
+      differencesMax: most,
       onProgress: slowly((line) => io.err(line), 'comparing'),
     });
   } catch (error) {
@@ -88,7 +91,7 @@ const kindWords: Readonly<Record<DifferenceKind, string>> = {
   rule: 'same verdict, by another rule',
 };
 
-function say({ differences, rules, settings, texts }: PolicyDifference, io: Io): void {
+function say({ differences, untold, rules, settings, texts }: PolicyDifference, io: Io): void {
   let heading = '';
   for (const one of differences) {
     const place = `${zoneWords(one)}, ${one.direction}: ${changeWords(one)}`;
@@ -99,14 +102,21 @@ function say({ differences, rules, settings, texts }: PolicyDifference, io: Io):
     io.out(io.paint('dim', shown(`    ${whoWords(one.before)} → ${whoWords(one.after)}`)));
     io.out(io.paint('dim', shown(`    such as ${one.example.words}`)));
   }
+  const left = Object.entries(untold).filter(([, number]) => number > 0);
+  if (left.length > 0) {
+    const words = left.map(
+      ([kind, number]) => `${number} of ${kindWords[kind as DifferenceKind] || 'verdict'}`,
+    );
+    io.out(`and more differences: ${words.join(', ')}; --most tells more of them`);
+  }
   if (differences.length === 0) io.out('no packet is decided otherwise');
   for (const setting of settings) io.out(shown(`setting ${setting}`));
   for (const text of texts) io.out(shown(`${text}, not compared`));
   io.out(
     [
-      count(rules.added, 'added'),
-      count(rules.removed, 'removed'),
-      count(rules.changed, 'written otherwise'),
+      named(rules.added, 'added'),
+      named(rules.removed, 'removed'),
+      named(rules.changed, 'written otherwise'),
     ].join(', '),
   );
 }
@@ -148,9 +158,9 @@ function stepWords({ reason, rule, verdict, limit, over, rejectWith, reported }:
   return `${by} (${verdict}${answer}${within}${sample})`;
 }
 
-function count(rules: readonly string[], what: string): string {
-  const named = rules.length > 0 && rules.length <= 5 ? ` (${rules.map(shown).join(', ')})` : '';
-  return `${rules.length} rule${rules.length === 1 ? '' : 's'} ${what}${named}`;
+function named(rules: readonly string[], what: string): string {
+  const names = rules.length > 0 && rules.length <= 5 ? ` (${rules.map(shown).join(', ')})` : '';
+  return `${rules.length} rule${rules.length === 1 ? '' : 's'} ${what}${names}`;
 }
 
 /** Without what the example is judged with: bytes as they are and the device made up for it. */

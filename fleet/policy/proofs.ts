@@ -53,7 +53,7 @@ export function slowly(remark: (line: string) => void, what: string): (done: num
   return (done, of) => {
     if (Date.now() - last < remarkAfterMs) return;
     last = Date.now();
-    remark(`${what}: ${done} of ${of} lists of rules`);
+    remark(`${what}: ${Math.floor((100 * done) / of)} % of ${of} list${of === 1 ? '' : 's'} of rules`);
   };
 }
 

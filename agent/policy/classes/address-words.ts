@@ -4,7 +4,7 @@ import { formatRange } from '../addresses.ts';
 import { addressAt, familyAt, levelOf } from './fields.ts';
 import type { Partition } from './partition.ts';
 import type { Cube } from './paths.ts';
-import type { Runs } from './space.ts';
+import type { Runs } from './runs.ts';
 
 interface Sides {
   readonly source: readonly string[] | null;

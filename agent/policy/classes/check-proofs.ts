@@ -128,8 +128,10 @@ function shadowsOf(
   { parts = false, bounds, onProgress }: CheckProofsOptions,
   faults: FaultList,
 ): readonly Shadow[] {
+  const unknown: string[] = [];
   try {
     const shadows = shadowedRules(documents, {
+      onUnknown: (rule) => unknown.push(rule),
       parts,
       bounds,
       ...(onProgress === undefined ? {} : { onProgress }),
@@ -138,6 +140,7 @@ function shadowsOf(
       const place = placeOf(documents, shadow.rule);
       if (place !== null) faults.addAt(place, shadowWords(shadow), 'warning');
     }
+    if (unknown.length > 0) addTooMany(unknownWords(unknown), faults);
     return shadows;
   } catch (error) {
     if (!(error instanceof ClassesTooManyError)) throw error;
@@ -147,6 +150,12 @@ function shadowsOf(
 }
 
 const rulesMax = 5;
+
+const unknownWords = (rules: readonly string[]) => {
+  const more = rules.length > rulesMax ? ` and ${rules.length - rulesMax} more` : '';
+  const names = `${rules.slice(0, rulesMax).join(', ')}${more}`;
+  return `whether a packet comes to ${names} is not known: it takes too long to find out, so many rules above meet them`;
+};
 
 export function shadowWords({ rule, extent, by }: Shadow): string {
   const short = rule.slice(rule.indexOf('/') + 1);

@@ -8,8 +8,8 @@ import type { PolicyDocument } from '../../contract/policy.ts';
 import { type Direction, directions, ruleId } from '../ids.ts';
 import type { Bounds } from './diagram.ts';
 import { decider, type Outcome, type Verdict } from './outcome.ts';
-import { bundleOf, Partition } from './partition.ts';
-import { boxesOf, leavesWithin } from './paths.ts';
+import { type Bundle, bundleOf, Partition } from './partition.ts';
+import { Ancestry, boxesOf, leavesWithin } from './paths.ts';
 import { confirm, ordinaryFirst, type Witness, witnessOf } from './witness.ts';
 import { type BoxWords, boxWords } from './words.ts';
 import { interfaceKinds, originsOf, type Place, placesOf } from './zones.ts';
@@ -39,6 +39,8 @@ export interface Difference {
 export interface PolicyDifference {
   /** In the order of direction, zones, kind. */
   readonly differences: readonly Difference[];
+  /** How many differences there are beside those told, by kind; the most telling kinds are told first. */
+  readonly untold: Readonly<Record<DifferenceKind, number>>;
   /** Full names of rules. changed: the same name, written otherwise. */
   readonly rules: {
     readonly added: readonly string[];
@@ -60,6 +62,8 @@ export interface DiffOptions {
   readonly onProgress?: (done: number, of: number) => void;
   /** Boxes that are told of each difference. Default: 24. */
   readonly boxesMax?: number;
+  /** Differences that are told of each pair of lists. Default: 200. */
+  readonly differencesMax?: number;
 }
 
 /** Documents that were checked. Throws ClassesTooManyError. */
@@ -73,13 +77,16 @@ export function diffPolicies(
   const origins = originsOf(kinds);
   const places = placesOf(kinds).filter(({ zones }) => zones.some((zone) => zone !== null));
   const comparisons = directions.flatMap((direction) => places.map((place) => ({ direction, place })));
+  const untold = { verdict: 0, limit: 0, mode: 0, report: 0, rule: 0 };
   const differences = comparisons.flatMap(({ direction, place }, done) => {
     options.onProgress?.(done, comparisons.length);
-    const partition = new Partition({ bundles, place, origins, direction, bounds: options.bounds });
-    return differencesIn(partition, place, bundles, options.boxesMax ?? 24);
+    const { bounds } = options;
+    const partition = new Partition({ bundles, place, origins, direction, bounds, of: 'changes' });
+    return differencesIn(partition, place, bundles, { ...options, untold });
   });
   return {
     differences,
+    untold,
     rules: rulesChanged(before, after),
     settings: settingsChanged(before, after),
     texts: textsChanged(before, after),
@@ -89,51 +96,65 @@ export function diffPolicies(
 function differencesIn(
   partition: Partition,
   { zones, kinds }: Place,
-  bundles: readonly [ReturnType<typeof bundleOf>, ReturnType<typeof bundleOf>],
-  boxesMax: number,
+  bundles: readonly [Bundle, Bundle],
+  {
+    boxesMax = 24,
+    differencesMax = 200,
+    untold,
+  }: DiffOptions & { readonly untold: Record<DifferenceKind, number> },
 ): readonly Difference[] {
-  const { diagrams, judged, roots, space } = partition;
-  const pairs: (readonly [Outcome, Outcome])[] = [];
+  if (partition.isSame) return [];
+  const { diagrams, judged, space } = partition;
+  const pairs: Pair[] = [];
   const numbers = new Map<string, number>();
-  const root = diagrams.combine(roots[0] ?? 0, roots[1] ?? 0, (one, other) => {
-    if (one === other) return 0;
+  const root = partition.changes((one, other) => {
     const key = `${one} ${other}`;
     const known = numbers.get(key);
     if (known !== undefined) return known;
-    pairs.push([partition.outcome(one), partition.outcome(other)]);
+    const [before, after] = [partition.outcome(one), partition.outcome(other)];
+    pairs.push({ before, after, kind: kindOf(before, after) });
     numbers.set(key, pairs.length);
     return pairs.length;
   });
-  const ways = leavesWithin(diagrams, root, judged, ordinaryFirst(partition));
-  const found = [...ways].flatMap(([leaf, path]): readonly Difference[] => {
-    const [one, other] = pairs[leaf - 1] ?? [];
-    if (one === undefined || other === undefined) return [];
+  const ways = leavesWithin(diagrams, root, judged, { rank: ordinaryFirst(partition), not: 0 });
+  const found = [...ways]
+    .flatMap(([number, path]) => {
+      const pair = pairs[number - 1];
+      return pair === undefined ? [] : [{ ...pair, number, path }];
+    })
+    .toSorted((a, b) => rank(a) - rank(b));
+  for (const { kind } of found.slice(differencesMax)) untold[kind]++;
+  const ancestry = new Ancestry(diagrams, root);
+  return found.slice(0, differencesMax).map(({ kind, before, after, number, path }): Difference => {
     const example = witnessOf(partition, path);
-    confirm(example, bundles[0], one);
-    confirm(example, bundles[1], other);
-    const kind = kindOf(one, other);
-    const { boxes, isAll } = boxesOf(diagrams, space, { root, leaf, within: judged }, boxesMax);
-    return [
-      {
-        kind,
-        direction: partition.direction,
-        zones: [zones[0]?.key ?? null, zones[1]?.key ?? null],
-        interface: kinds[0]?.name ?? '',
-        before: one,
-        after: other,
-        packets: boxes.map((box) => boxWords(partition, box)),
-        isAll,
-        example,
-      },
-    ];
+    confirm(example, bundles[0], before);
+    confirm(example, bundles[1], after);
+    const { boxes, isAll } = boxesOf(
+      diagrams,
+      space,
+      { root, leaf: number, within: judged, ancestry },
+      boxesMax,
+    );
+    return {
+      kind,
+      direction: partition.direction,
+      zones: [zones[0]?.key ?? null, zones[1]?.key ?? null],
+      interface: kinds[0]?.name ?? '',
+      before,
+      after,
+      packets: boxes.map((box) => boxWords(partition, box)),
+      isAll,
+      example,
+    };
   });
-  return found.toSorted((a, b) => rank(a) - rank(b));
 }
+
+type Pair = Pick<Difference, 'kind' | 'before' | 'after'>;
 
 const verdicts: readonly Verdict[] = ['drop', 'reject', 'allow'];
 
 /** By kind; what is opened before what is closed. */
-const rank = ({ kind, before, after }: Difference) =>
+const rank = ({ kind, before, after }: Pair) =>
   differenceKinds.indexOf(kind) * 16 +
   verdicts.indexOf(decider(before).verdict) * 4 -
   verdicts.indexOf(decider(after).verdict);

@@ -11,10 +11,11 @@ import type { Admins, Expectation, PacketMatch, PolicyDocument } from '../../con
 import type { Path as DocumentPath } from '../faults.ts';
 import type { Direction } from '../ids.ts';
 import type { Bounds } from './diagram.ts';
+import type { ListLine } from './lines.ts';
 import { type Outcome, type Step, surely } from './outcome.ts';
 import { type Bundle, bundleOf, Partition } from './partition.ts';
 import { leavesWithin, type Path } from './paths.ts';
-import { confirm, ordinaryFirst, type Witness, witnessOf } from './witness.ts';
+import { classesOf, confirm, ordinaryFirst, type Witness, witnessOf } from './witness.ts';
 import { interfaceKinds, originsOf, type Place, placesOf } from './zones.ts';
 
 export interface Controller {
@@ -84,17 +85,18 @@ export function proveExpectations(
   const written = documents.flatMap(questionsOf);
   const ways = waysOut(places, options.controllers ?? [controllerDefault]);
   const questions = [...written, ...ways.flatMap(({ questions: all }) => all)];
-  const asked = groupBy(questions, ({ zone, direction }) => `${direction} ${zone}`);
+  const grouped = groupBy(questions, ({ zone, direction }) => `${direction} ${zone}`);
   const answers = new Map<Question, Answer>();
-  [...asked.values()].forEach((group, done) => {
-    options.onProgress?.(done, asked.size);
+  [...grouped.values()].forEach((group, done) => {
+    options.onProgress?.(done, grouped.size);
     const [first] = group;
     const place = places.find(({ zones }) => zones[0]?.key === first?.zone);
     if (first === undefined || place === undefined) return;
     const { direction } = first;
     const matches = group.map(({ match }) => match);
     const { bounds } = options;
-    const partition = new Partition({ bundles: [bundle], place, origins, direction, matches, bounds });
+    const asked = { bundles: [bundle], place, origins, direction, matches, bounds, of: 'matches' } as const;
+    const partition = new Partition(asked);
     group.forEach((question, at) => {
       answers.set(question, answer(partition, bundle, at, question.verdict));
     });
@@ -114,18 +116,36 @@ interface Answer {
 }
 
 function answer(partition: Partition, bundle: Bundle, match: number, verdict: 'allow' | 'drop'): Answer {
-  const within = partition.matched(match);
-  const leaves = leavesWithin(partition.diagrams, partition.roots[0] ?? 0, within, ordinaryFirst(partition));
-  const counted = [...leaves].map(([leaf, path]) => ({ outcome: partition.outcome(leaf), path }));
-  const wrong = counted.find(({ outcome }) => !surely(outcome, verdict, { within: true }));
-  const limits = verdict === 'allow' ? counted.flatMap(({ outcome }) => limitsOn(outcome)) : [];
+  const { diagrams, judged } = partition;
+  const kinds: (Pick<Answer, 'limits'> & { readonly isRight: boolean })[] = [];
+  const numbers = new Map<string, number>();
+  const root = partition.matched(match, kindOf, (outcome) => {
+    const kind = {
+      isRight: surely(outcome, verdict, { within: true }),
+      limits: verdict === 'allow' ? limitsOn(outcome) : [],
+    };
+    const key = JSON.stringify(kind);
+    const number = numbers.get(key) ?? kinds.push(kind);
+    numbers.set(key, number);
+    return number;
+  });
+  const leaves = leavesWithin(diagrams, root, judged, { rank: ordinaryFirst(partition), not: 0 });
+  const counted = [...leaves].flatMap(([leaf, path]) => {
+    const kind = kinds[leaf - 1];
+    return kind === undefined ? [] : [{ ...kind, path }];
+  });
+  const wrong = counted.find(({ isRight }) => !isRight);
   return {
-    isSome: counted.some(({ outcome }) => surely(outcome, verdict, { within: true })),
+    isSome: counted.some(({ isRight }) => isRight),
     isEmpty: leaves.size === 0,
-    limits: [...new Set(limits)],
-    counterexample: wrong === undefined ? null : counterexampleOf(partition, bundle, wrong, verdict),
+    limits: [...new Set(counted.flatMap(({ limits }) => limits))],
+    counterexample: wrong === undefined ? null : counterexampleOf(partition, bundle, wrong.path, verdict),
   };
 }
+
+/** Allowed or not is all that counts; of a rule with a limit also which it is. What is noted alone does not count. */
+const kindOf = (does: ListLine['does']) =>
+  typeof does !== 'object' ? null : does.limit !== null ? 'each' : does.verdict === 'allow' ? 0 : 1;
 
 /** The limits above which an allowed packet is dropped. */
 const limitsOn = ({ stages }: Outcome) =>
@@ -134,10 +154,11 @@ const limitsOn = ({ stages }: Outcome) =>
 function counterexampleOf(
   partition: Partition,
   bundle: Bundle,
-  { outcome, path }: { readonly outcome: Outcome; readonly path: Path },
+  path: Path,
   verdict: 'allow' | 'drop',
 ): Counterexample {
   const packet = witnessOf(partition, path);
+  const outcome = partition.outcomeAt(classesOf(partition, path));
   confirm(packet, bundle, outcome);
   const step = outcome.stages.find((one) => (one.verdict === 'allow') !== (verdict === 'allow'));
   if (step === undefined) throw new Error(`nothing is wrong with ${packet.words}`);

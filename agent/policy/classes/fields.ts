@@ -49,6 +49,30 @@ export interface Values {
 /** What a rule asks, by level; null: anything. */
 export type Cube = readonly (Values | null)[];
 
+/** Whether a packet may be in both, as far as each field says by itself. */
+export const meetsCube = (one: Cube, other: Cube): boolean =>
+  one.every((asked, level) => {
+    const also = other[level] ?? null;
+    return asked === null || also === null || asked.key === also.key || meetsValues(asked, also);
+  });
+
+/** By the shorter of the two: one rule's addresses are often looked up in a long list. */
+function meetsValues({ bounds: a }: Values, { bounds: b }: Values): boolean {
+  const [few, many] = a.length <= b.length ? [a, b] : [b, a];
+  for (let at = 0; at < few.length; at += 2) {
+    const [start, end] = [few[at] ?? 0, few[at + 1] ?? 0];
+    // The first range that ends behind the start.
+    let [low, high] = [0, many.length / 2];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((many[middle * 2 + 1] ?? 0) <= start) low = middle + 1;
+      else high = middle;
+    }
+    if (low < many.length / 2 && (many[low * 2] ?? 0) < end) return true;
+  }
+  return false;
+}
+
 /** Where a packet stands to its connection: what its state comes to under `strict` and under `loose` (PACKETS.md §5). */
 export const situations = [
   'new',

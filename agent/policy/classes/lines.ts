@@ -39,6 +39,8 @@ export interface Surroundings {
   readonly sets: SetResolver;
   /** How TCP connections are followed under this bundle. */
   readonly isStrict: boolean;
+  /** What rules ask, by their words: a rule that several bundles have is read once. */
+  readonly read?: Map<string, Cube>;
 }
 
 const plain = { limit: null, over: null, rejectWith: null, reported: null } as const;
@@ -58,7 +60,7 @@ export function zoneLines(zone: JudgedZone | null, around: Surroundings): readon
 function ruleLine(document: PacketPolicy, rule: PacketRule, around: Surroundings): readonly ListLine[] {
   const mode = effectiveMode(document.spec.mode, rule.mode);
   if (mode === 'off') return [];
-  const cube = matchCube(document, rule, around);
+  const cube = ruleCube(document, rule, around);
   const id = ruleId(document, rule);
   if (mode === 'monitor' || rule.action === 'log') {
     return [{ cube, rule, does: mode === 'monitor' ? 'monitor' : 'log', id }];
@@ -119,6 +121,23 @@ export function neverDropped(direction: Direction): readonly Cube[] {
     cubeOf({ ...own, source: isIpv6, protocol: udp, [client]: values(546), [server]: values(547) }),
   ];
 }
+
+/** Words mean the same in every bundle, save names of sets and of zones and, by how TCP is followed, states. */
+function ruleCube(document: PacketPolicy, rule: PacketRule, around: Surroundings): Cube {
+  const { from, to, origin } = rule;
+  if (around.read === undefined || origin !== undefined || [from, to].some(namesSet))
+    return matchCube(document, rule, around);
+  const { id: _, action: __, mode: ___, limit: ____, log: _____, rejectWith: ______, ...match } = rule;
+  const key = `${around.isStrict} ${JSON.stringify(match)}`;
+  const known = around.read.get(key);
+  if (known !== undefined) return known;
+  const cube = matchCube(document, match, around);
+  around.read.set(key, cube);
+  return cube;
+}
+
+const namesSet = (match: PacketMatch['from']) =>
+  typeof match === 'object' && !Array.isArray(match) && 'set' in match;
 
 /** What a match asks, by level. */
 export function matchCube(document: PacketPolicy, match: PacketMatch, around: Surroundings): Cube {

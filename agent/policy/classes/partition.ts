@@ -6,12 +6,15 @@
 import type { PacketMatch, PolicyDocument } from '../../contract/policy.ts';
 import type { Direction } from '../ids.ts';
 import { SetResolver } from '../sets.ts';
-import { type Bounds, Diagrams, type NodeId } from './diagram.ts';
-import { type Cube, type Field, fields, levelOf } from './fields.ts';
+import { type Bounds, Diagrams, leaf, type NodeId } from './diagram.ts';
+import { type Cube, type Field, fields, levelOf, meetsCube } from './fields.ts';
+import { laidTogether, type SidedLine } from './laid-together.ts';
 import { type ListLine, matchCube, neverDropped, outcomeOf, type Surroundings, zoneLines } from './lines.ts';
-import { listDiagram } from './list-diagram.ts';
+import { type Line, listDiagram } from './list-diagram.ts';
 import { type Outcome, Outcomes } from './outcome.ts';
 import { impossible } from './real.ts';
+import { RuleReach } from './rule-reach.ts';
+import { touches } from './runs.ts';
 import { type ClassCube, Space } from './space.ts';
 import type { InterfaceKind, JudgedZone, Origin, Place } from './zones.ts';
 
@@ -23,6 +26,11 @@ export interface Asked {
   readonly direction: Direction;
   /** Matches of which the packets will be looked at, of the zone of bundle 0. */
   readonly matches?: readonly PacketMatch[];
+  /**
+   * Rules that hold for none of the packets looked at are left out. all: none are. changes: packets for which a line of one of
+   * two lists alone holds. matches: those of `matches`.
+   */
+  readonly of?: 'all' | 'changes' | 'matches';
   readonly bounds?: Bounds | undefined;
 }
 
@@ -49,23 +57,27 @@ export class Partition {
   readonly space: Space;
   readonly diagrams: Diagrams;
   readonly outcomes = new Outcomes();
-  /** Of each bundle; leaves are numbers of `outcomes`. */
+  /** Of each bundle. */
   readonly lists: readonly (readonly ListLine[])[];
-  readonly roots: readonly NodeId[];
-  /** Leaf 1 for packets that there are. */
-  readonly real: NodeId;
-  /** Leaf 1 for those of them that come to the rules: what is never dropped does not. */
-  readonly judged: NodeId;
+  /** Both lists are the same (`of: 'changes'`): there is nothing to be asked. */
+  readonly isSame: boolean;
   /** Of each bundle, how TCP connections are followed. */
   readonly strictness: readonly boolean[];
   readonly #matches: readonly (ClassCube | null)[];
+  readonly #together: readonly SidedLine[];
+  #roots: readonly NodeId[] | null = null;
+  readonly #unreal: readonly Cube[];
+  readonly #spared: readonly Cube[];
+  #real: NodeId | null = null;
+  #judged: NodeId | null = null;
 
-  constructor({ bundles, place, origins, direction, matches = [], bounds }: Asked) {
+  constructor({ bundles, place, origins, direction, matches = [], bounds, of = 'all' }: Asked) {
     this.direction = direction;
     this.zones = place.zones;
     this.kinds = place.kinds;
     // Where packets came from matters to what goes out alone.
     this.origins = direction === 'egress' ? origins : origins.slice(0, 1);
+    const read = new Map<string, Cube>();
     const around = bundles.map(
       ({ sets, isStrict }, bundle): Surroundings => ({
         direction,
@@ -74,36 +86,109 @@ export class Partition {
         origins: this.origins,
         sets,
         isStrict,
+        read,
       }),
     );
-    this.lists = around.map((one, bundle) => zoneLines(place.zones[bundle] ?? null, one));
+    const whole = around.map((one, bundle) => zoneLines(place.zones[bundle] ?? null, one));
     this.strictness = bundles.map(({ isStrict }) => isStrict);
-    const unreal = impossible(direction);
-    const spared = neverDropped(direction);
+    this.#unreal = impossible(direction);
+    this.#spared = neverDropped(direction);
     const first = around[0];
     const document = place.zones[0]?.document;
     const matched =
       first === undefined || document === undefined
         ? []
         : matches.map((one) => matchCube(document, one, first));
+    if (of === 'changes') {
+      this.#together = meetingChanges(laidTogether(whole[0] ?? [], whole[1] ?? []));
+      const onSide = (side: 1 | 2) =>
+        this.#together.flatMap(({ line, sides }) => ((sides & side) === 0 ? [] : [line]));
+      this.lists = [onSide(1), onSide(2)];
+    } else {
+      this.#together = [];
+      this.lists =
+        of === 'all' ? whole : whole.map((list) => list.filter(({ cube }) => meetsAny(cube, matched)));
+    }
+    this.isSame = of === 'changes' && this.#together.every(({ sides }) => sides === 3);
     const cubes = [
-      ...unreal,
-      ...spared,
+      ...this.#unreal,
+      ...this.#spared,
       ...matched,
       ...this.lists.flatMap((list) => list.map(({ cube }) => cube)),
     ];
     this.space = new Space(cubes, { interface: this.kinds.length, origin: this.origins.length });
     const levels = fields.map((_, level) => this.space.classes(level));
     this.diagrams = new Diagrams(levels, bounds);
-    this.real = this.#outside(unreal);
-    this.judged = this.diagrams.combine(this.real, this.#outside(spared), (a, b) => a & b);
-    this.roots = this.lists.map((list) => this.#listDiagram(list));
     this.#matches = matched.map((cube) => this.space.cube(cube));
   }
 
-  /** Leaf 1 for the judged packets that a match describes, 0 for all others. */
-  matched(match: number): NodeId {
-    return this.#both(this.#matches[match] ?? null, this.judged);
+  /** Leaf 1 for packets that there are. */
+  get real(): NodeId {
+    this.#real ??= this.#outside(this.#unreal);
+    return this.#real;
+  }
+
+  /** Leaf 1 for those of them that come to the rules: what is never dropped does not. */
+  get judged(): NodeId {
+    this.#judged ??= this.diagrams.combine(this.real, this.#outside(this.#spared), (a, b) => a & b);
+    return this.#judged;
+  }
+
+  /** Of each bundle; leaves are numbers of `outcomes`. */
+  get roots(): readonly NodeId[] {
+    this.#roots ??= this.lists.map((list) => this.#listDiagram(list));
+    return this.#roots;
+  }
+
+  /** Where the two lists differ (`of: 'changes'`): leaf 0 where they do not, else what `leafOf` says of both outcomes. */
+  changes(leafOf: (before: number, after: number) => number): NodeId {
+    if (this.#together.length === 0) return leaf(0);
+    const kept = this.#together.flatMap(({ line, sides }) => {
+      const cube = this.space.cube(line.cube);
+      return cube === null ? [] : [{ ...lineOf(line, cube), listed: line, sides }];
+    });
+    const outcome = this.#outcomeNumbers(kept.map(({ listed }) => listed));
+    return listDiagram(
+      this.diagrams,
+      kept,
+      (before, after) => {
+        const [one, other] = [outcome(before), outcome(after)];
+        return one === other ? 0 : leafOf(one, other);
+      },
+      { of: 'asked' },
+    );
+  }
+
+  /**
+   * What the packets of a match come to, as far as `leafOf` tells it by the lines that hold; leaf 0 for all others. Lines that end
+   * and of which `kindOf` says the same are not told apart; lines it has null for are left out.
+   */
+  matched(
+    match: number,
+    kindOf: (does: ListLine['does']) => number | 'each' | null,
+    leafOf: (outcome: Outcome) => number,
+  ): NodeId {
+    const cube = this.#matches[match] ?? null;
+    if (cube === null) return leaf(0);
+    const kept = this.#kept(this.lists[0] ?? []).flatMap((line) => {
+      const kind = kindOf(line.listed.does);
+      return kind === null ? [] : [kind === 'each' ? line : { ...line, kind }];
+    });
+    const asked: Line = { cube, ends: false, group: null, asks: true };
+    return listDiagram(
+      this.diagrams,
+      [asked, ...kept],
+      (held) => leafOf(outcomeOf(held.flatMap((at) => kept[at - 1]?.listed ?? []))),
+      { of: 'asked' },
+    );
+  }
+
+  /** What packets of one class on every axis come to under bundle 0. */
+  outcomeAt(classes: readonly number[]): Outcome {
+    const held = this.#kept(this.lists[0] ?? []).filter(({ cube }) =>
+      cube.every((runs, level) => touches(runs, classes[level] ?? 0, classes[level] ?? 0)),
+    );
+    return outcomeOf(held.map(({ listed }) => listed));
   }
 
   /** Whether some rule asks for the field. */
@@ -115,16 +200,19 @@ export class Partition {
     return this.outcomes.at(number);
   }
 
+  /** Which rules of the list of bundle 0 are come to; lines that hold for no packet are not asked about. */
+  reach(): { readonly lines: readonly ListLine[]; readonly reach: RuleReach } {
+    const kept = this.#kept(this.lists[0] ?? []);
+    const apart = [...this.#unreal, ...this.#spared].flatMap((one) => {
+      const cube = this.space.cube(one);
+      return cube === null ? [] : [{ cube, ends: true, group: null }];
+    });
+    return { lines: kept.map(({ listed }) => listed), reach: new RuleReach(this.diagrams, apart, kept) };
+  }
+
   /** The diagram of the list of bundle 0 without one of its lines. */
   without(line: ListLine): NodeId {
     return this.#listDiagram((this.lists[0] ?? []).filter((one) => one !== line));
-  }
-
-  #both(cube: ClassCube | null, of: NodeId): NodeId {
-    const lines = [...(cube === null ? [] : [{ cube, ends: true, group: null }]), everything];
-    const count = lines.length;
-    const inside = listDiagram(this.diagrams, lines, (held) => (count === 2 && held[0] === 0 ? 1 : 0));
-    return this.diagrams.combine(inside, of, (a, b) => a & b);
   }
 
   #outside(cubes: readonly Cube[]): NodeId {
@@ -136,23 +224,46 @@ export class Partition {
   }
 
   #listDiagram(list: readonly ListLine[]): NodeId {
-    const kept = list.flatMap((line) => {
+    const kept = this.#kept(list);
+    return listDiagram(this.diagrams, kept, this.#outcomeNumbers(kept.map(({ listed }) => listed)));
+  }
+
+  #kept(list: readonly ListLine[]) {
+    return list.flatMap((line) => {
       const cube = this.space.cube(line.cube);
-      if (cube === null) return [];
-      const { does } = line;
-      const group = does === 'monitor' ? 0 : does === 'log' ? 1 : null;
-      return [{ line, cube, ends: typeof does === 'object' && does.over !== 'next', group }];
-    });
-    const held = (lines: readonly number[]) => lines.flatMap((at) => kept[at]?.line ?? []);
-    // Few lists of lines are come to by many ways, and an outcome is written out to be compared.
-    const known = new Map<string, number>();
-    return listDiagram(this.diagrams, kept, (lines) => {
-      const key = lines.join();
-      const number = known.get(key) ?? this.outcomes.number(outcomeOf(held(lines)));
-      known.set(key, number);
-      return number;
+      return cube === null ? [] : [{ ...lineOf(line, cube), listed: line }];
     });
   }
+
+  /** Numbers of outcomes by the lines that hold; few lists of lines are come to by many ways. */
+  #outcomeNumbers(listed: readonly ListLine[]): (lines: readonly number[]) => number {
+    const known = new Map<string, number>();
+    return (lines) => {
+      const key = lines.join();
+      const number =
+        known.get(key) ?? this.outcomes.number(outcomeOf(lines.flatMap((at) => listed[at] ?? [])));
+      known.set(key, number);
+      return number;
+    };
+  }
 }
+
+const lineOf = ({ does }: ListLine, cube: ClassCube): Line => ({
+  cube,
+  ends: typeof does === 'object' && does.over !== 'next',
+  group: does === 'monitor' ? 0 : does === 'log' ? 1 : null,
+});
+
+/** Without lines that hold for no packet of one that is of one side alone. */
+function meetingChanges(together: readonly SidedLine[]): readonly SidedLine[] {
+  const changed = together.flatMap(({ line, sides }) => (sides === 3 ? [] : [line.cube]));
+  return together.filter(({ line, sides }) => sides !== 3 || meetsAny(line.cube, changed));
+}
+
+/** Cubes beyond which they are not gone through one by one; then every line is held to meet one. */
+const cubesMax = 1000;
+
+const meetsAny = (cube: Cube, cubes: readonly Cube[]) =>
+  cubes.length > cubesMax || cubes.some((one) => meetsCube(cube, one));
 
 const everything = { cube: fields.map(() => null), ends: true, group: null };

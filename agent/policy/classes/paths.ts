@@ -1,29 +1,35 @@
 // Ways through two diagrams laid over one another: which pairs of leaves there are, and a packet's classes for each.
 
-import { type Diagrams, isLeaf, leafNumber, type NodeId, pairKey } from './diagram.ts';
+import { type Diagrams, isLeaf, leaf, leafNumber, type NodeId, pairKey } from './diagram.ts';
 import { fields, isIpv4, isIpv6, levelOf } from './fields.ts';
-import { type Runs, runsOf, type Space } from './space.ts';
+import { common, joined, outside, type Runs, runsOf, touches } from './runs.ts';
+import type { Space } from './space.ts';
 
 /** One class for each level; null: any. */
 export type Path = readonly (number | null)[];
 /** Classes for each level; null: all. */
 export type Cube = readonly (Runs | null)[];
 
-/**
- * Every leaf of `of` that is reached where `within` comes to 1, with the first way there is to it in the order of
- * preference: `rank(level, class)`, lower first.
- */
+export interface Wanted {
+  /** `rank(level, class)`: lower first. */
+  readonly rank?: (level: number, of: number) => number;
+  /** A leaf that is not asked for. */
+  readonly not?: number;
+}
+
+/** Every leaf of `of` that is reached where `within` comes to 1, with the first way there is to it in the order of preference. */
 export function leavesWithin(
   diagrams: Diagrams,
   of: NodeId,
   within: NodeId,
-  rank: (level: number, of: number) => number = (_, one) => one,
+  { rank = (_, one) => one, not }: Wanted = {},
 ): ReadonlyMap<number, Path> {
   const found = new Map<number, Path>();
   const seen = new Set<number>();
   const path: (number | null)[] = fields.map(() => null);
   const walk = (a: NodeId, b: NodeId): void => {
     if (isLeaf(b) && leafNumber(b) === 0) return;
+    if (isLeaf(a) && leafNumber(a) === not) return;
     if (isLeaf(a) && isLeaf(b)) {
       if (!found.has(leafNumber(a))) found.set(leafNumber(a), [...path]);
       return;
@@ -57,15 +63,20 @@ export function leavesWithin(
 export function boxesOf(
   diagrams: Diagrams,
   space: Space,
-  of: { readonly root: NodeId; readonly leaf: number; readonly within: NodeId },
+  of: {
+    readonly root: NodeId;
+    readonly leaf: number;
+    readonly within: NodeId;
+    readonly ancestry: Ancestry;
+  },
   max: number,
 ): { readonly boxes: readonly Cube[]; readonly isAll: boolean } {
-  const leads = leadingTo(diagrams, of.leaf);
+  const leading = of.ancestry.above(of.leaf);
   const boxes: Cube[] = [];
   const box: (Runs | null)[] = fields.map(() => null);
   let isAll = true;
   const walk = (node: NodeId): void => {
-    if (!isAll || !leads(node)) return;
+    if (!isAll || !leading.has(node)) return;
     if (isLeaf(node)) {
       if (!meets(diagrams, of.within, box)) return;
       if (boxes.length === max) isAll = false;
@@ -76,7 +87,7 @@ export function boxesOf(
     const { lasts, kids } = diagrams.edges(node);
     const classesOf = new Map<NodeId, Uint8Array>();
     kids.forEach((kid, at) => {
-      if (!leads(kid)) return;
+      if (!leading.has(kid)) return;
       const marks = classesOf.get(kid) ?? new Uint8Array(space.classes(level));
       marks.fill(1, at === 0 ? 0 : (lasts[at - 1] ?? 0) + 1, (lasts[at] ?? 0) + 1);
       classesOf.set(kid, marks);
@@ -122,32 +133,31 @@ function widened(diagrams: Diagrams, space: Space, within: NodeId, box: Cube): C
   return wide;
 }
 
-const marked = (runs: Runs, classes: number) => {
-  const marks = new Uint8Array(classes);
-  for (let at = 0; at < runs.length; at += 2) marks.fill(1, runs[at] ?? 0, (runs[at + 1] ?? -1) + 1);
-  return marks;
-};
-const outside = (runs: Runs, classes: number): Runs => runsOf(marked(runs, classes).map((one) => 1 - one));
+/** From which nodes below a root a leaf can be reached: upwards from the leaf, since few nodes lead to most of them. */
+export class Ancestry {
+  readonly #parents = new Map<NodeId, NodeId[]>();
 
-function common(a: Runs, b: Runs): Runs {
-  const end = Math.max(a.at(-1) ?? 0, b.at(-1) ?? 0) + 1;
-  const other = marked(b, end);
-  return runsOf(marked(a, end).map((one, at) => one & (other[at] ?? 0)));
-}
+  constructor(diagrams: Diagrams, root: NodeId) {
+    const seen = new Set<NodeId>([root]);
+    for (const node of seen) {
+      if (isLeaf(node)) continue;
+      const { kids } = diagrams.edges(node);
+      diagrams.step(kids.length);
+      for (const kid of kids) {
+        seen.add(kid);
+        const parents = this.#parents.get(kid);
+        if (parents === undefined) this.#parents.set(kid, [node]);
+        else if (parents.at(-1) !== node) parents.push(node);
+      }
+    }
+  }
 
-/** Whether a leaf can be reached from a node. */
-function leadingTo(diagrams: Diagrams, wanted: number): (node: NodeId) => boolean {
-  const known = new Map<NodeId, boolean>();
-  const leads = (node: NodeId): boolean => {
-    if (isLeaf(node)) return leafNumber(node) === wanted;
-    const before = known.get(node);
-    if (before !== undefined) return before;
-    diagrams.step();
-    const answer = diagrams.edges(node).kids.some(leads);
-    known.set(node, answer);
-    return answer;
-  };
-  return leads;
+  /** Nodes that lead to a leaf, and the leaf. */
+  above(number: number): ReadonlySet<NodeId> {
+    const found = new Set<NodeId>([leaf(number)]);
+    for (const node of found) for (const parent of this.#parents.get(node) ?? []) found.add(parent);
+    return found;
+  }
 }
 
 /** Whether a box holds a packet for which `within` comes to 1. */
@@ -191,14 +201,6 @@ export function leavesIn(diagrams: Diagrams, root: NodeId, box: Cube): ReadonlyS
   return found;
 }
 
-function touches(runs: Runs | null, first: number, last: number): boolean {
-  if (runs === null) return true;
-  for (let at = 0; at < runs.length; at += 2) {
-    if ((runs[at] ?? 0) <= last && (runs[at + 1] ?? 0) >= first) return true;
-  }
-  return false;
-}
-
 /** Boxes that differ in one field alone are one box, until there are no such two. */
 function merged(boxes: readonly Cube[], space: Space): readonly Cube[] {
   let left = [...boxes];
@@ -230,9 +232,5 @@ function merged(boxes: readonly Cube[], space: Space): readonly Cube[] {
 const whole = (runs: Runs | null, classes: number) =>
   runs !== null && runs.length === 2 && runs[0] === 0 && runs[1] === classes - 1 ? null : runs;
 
-function union(a: Runs | null, b: Runs | null): Runs | null {
-  if (a === null || b === null) return null;
-  const end = Math.max(a.at(-1) ?? 0, b.at(-1) ?? 0) + 1;
-  const other = marked(b, end);
-  return runsOf(marked(a, end).map((one, at) => one | (other[at] ?? 0)));
-}
+const union = (a: Runs | null, b: Runs | null): Runs | null =>
+  a === null || b === null ? null : joined([a, b]);

@@ -1,6 +1,6 @@
 // Rules that others stand before: which packets of a rule never come to it, and by which rules they are decided.
 //
-// Read off the partition, so that several rules which cover one together are found as well as a single one.
+// Several rules which cover one together are found as well as a single one: what is looked for is a packet that comes to it.
 
 import type { PacketRule, PolicyDocument } from '../../contract/policy.ts';
 import { type Direction, directions } from '../ids.ts';
@@ -32,6 +32,8 @@ export interface ShadowOptions {
   readonly parts?: boolean;
   readonly bounds?: Bounds | undefined;
   readonly onProgress?: (done: number, of: number) => void;
+  /** Is given the rules of which it takes too long to find out whether a packet comes to them. */
+  readonly onUnknown?: (rule: string) => void;
 }
 
 /** Documents that were checked. Throws ClassesTooManyError. */
@@ -54,7 +56,13 @@ export function shadowedRules(
       const set = match === undefined || document === undefined ? null : bundle.sets.match(document, match);
       return set !== null && set.name !== null && !set.not && isEmpty(set.ranges);
     };
-    return shadowsIn(partition, options.parts ?? false, ({ from, to }) => isEmptySet(from) || isEmptySet(to));
+    return shadowsIn(
+      partition,
+      options.parts ?? false,
+      ({ from, to }) => isEmptySet(from) || isEmptySet(to),
+      (rules, of) => options.onProgress?.(done + rules / of, lists.length),
+      (rule) => options.onUnknown?.(rule),
+    );
   });
 }
 
@@ -62,48 +70,37 @@ function shadowsIn(
   partition: Partition,
   withParts: boolean,
   asksEmptySet: (rule: PacketRule) => boolean,
+  onProgress: (done: number, of: number) => void,
+  onUnknown: (rule: string) => void,
 ): readonly Shadow[] {
-  const { diagrams, direction, judged } = partition;
-  const root = partition.roots[0] ?? 0;
+  const { direction } = partition;
   const list = partition.lists[0] ?? [];
-  const position = new Map(list.map(({ id }, at) => [id, at]));
-  // Leaf 0 for what comes to no rule, else the outcome's number and one.
-  const outcomes = diagrams.combine(root, judged, (outcome, isJudged) => (isJudged === 1 ? outcome + 1 : 0));
-  const outcomesIn = (box: ClassCube) =>
-    [...leavesIn(diagrams, outcomes, box)].flatMap((leaf) =>
-      leaf === 0 ? [] : [partition.outcome(leaf - 1)],
-    );
-  const all = outcomesIn(anything);
-  const deciding = new Set(all.flatMap(({ stages }) => stages.map(({ rule }) => rule)));
+  const { lines, reach } = partition.reach();
+  const places = new Map(lines.map((line, at) => [line, at]));
   const common = { zone: partition.zones[0]?.key ?? '', direction };
-  return list.flatMap((line, at): readonly Shadow[] => {
+  return list.flatMap((line, done): readonly Shadow[] => {
     const { id, rule } = line;
     if (id === null || rule === null) return [];
-    if (deciding.has(id) && !(withParts && typeof line.does === 'object')) return [];
-    const cube = partition.space.cube(line.cube);
-    // A set may fill up one day; that it is empty now is warned of elsewhere.
-    if (cube === null && asksEmptySet(rule)) return [];
-    /** What ends the walk of each kind of its packets. */
-    const enders = (cube === null ? [] : outcomesIn(cube)).flatMap(({ stages }) => stages.at(-1) ?? []);
-    const before = enders.filter((step) => step.rule === null || (position.get(step.rule) ?? 0) < at);
-    if (enders.length === 0) {
-      const isThere = cube !== null && leavesIn(diagrams, partition.real, cube).has(1);
-      return [{ ...common, rule: id, extent: 'whole', by: isThere ? ['never-drop'] : [] }];
+    onProgress(done, list.length);
+    const at = places.get(line);
+    if (at === undefined) {
+      // A set may fill up one day; that it is empty now is warned of elsewhere.
+      return asksEmptySet(rule) ? [] : [{ ...common, rule: id, extent: 'whole', by: [] }];
     }
-    if (before.length === enders.length) {
-      const by = named(
-        before.map((step) => step.rule),
-        position,
-      );
+    const isReached = reach.isReached(at);
+    if (isReached === null) {
+      onUnknown(id);
+      return [];
+    }
+    if (isReached && !(withParts && typeof line.does === 'object')) return [];
+    const takers = reach.takers(at).flatMap((taker) => lines[taker] ?? []);
+    if (!isReached) {
+      const isThere = takers.length > 0 || hasPacket(partition, line);
+      const by = takers.length > 0 ? namesOf(takers) : isThere ? ['never-drop'] : [];
       return [{ ...common, rule: id, extent: 'whole', by }];
     }
-    if (!withParts || typeof line.does !== 'object') return [];
-    const verdict = line.does.verdict;
-    const against = before.filter((step) => step.rule !== null && step.verdict !== verdict);
-    const by = named(
-      against.map((step) => step.rule),
-      position,
-    );
+    const verdict = verdictOf(line);
+    const by = namesOf(takers.filter((taker) => verdictOf(taker) !== verdict));
     const isLong = list.length > redundantMax;
     return [
       ...(by.length === 0 ? [] : [{ ...common, rule: id, extent: 'part', by } as const]),
@@ -135,11 +132,10 @@ function isRedundant(partition: Partition, line: ListLine): boolean {
 
 const anything: ClassCube = fields.map(() => null);
 
-function named(
-  rules: readonly (string | null)[],
-  position: ReadonlyMap<string | null, number>,
-): readonly string[] {
-  return [...new Set(rules)]
-    .toSorted((a, b) => (position.get(a) ?? -1) - (position.get(b) ?? -1))
-    .map((rule) => rule ?? 'never-drop');
+const namesOf = (lines: readonly ListLine[]) => lines.flatMap(({ id }) => id ?? []);
+const verdictOf = ({ does }: ListLine) => (typeof does === 'object' ? does.verdict : null);
+
+function hasPacket({ space, diagrams, real }: Partition, { cube }: ListLine): boolean {
+  const read = space.cube(cube);
+  return read !== null && leavesIn(diagrams, real, read).has(1);
 }

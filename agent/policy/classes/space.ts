@@ -5,9 +5,8 @@
 // works on those.
 
 import { axisEnd, type Cube, type Field, fields, type Point, type Values } from './fields.ts';
+import { type Runs, runsOf } from './runs.ts';
 
-/** Classes as runs: first, last, first, last, both ends meant, in order. */
-export type Runs = Int32Array;
 /** A rule by level; null: every class. */
 export type ClassCube = readonly (Runs | null)[];
 
@@ -160,17 +159,6 @@ function classRuns(bounds: readonly number[], classOf: Int32Array, classes: numb
     for (let piece = bounds[at] ?? 0; piece < (bounds[at + 1] ?? 0); piece++) inside[classOf[piece] ?? 0] = 1;
   }
   return runsOf(inside);
-}
-
-/** Runs of those marked 1. */
-export function runsOf(inside: Uint8Array): Runs {
-  const runs: number[] = [];
-  for (let at = 0; at < inside.length; at++) {
-    if (inside[at] !== 1) continue;
-    if (runs.length > 0 && runs.at(-1) === at - 1) runs[runs.length - 1] = at;
-    else runs.push(at, at);
-  }
-  return Int32Array.from(runs);
 }
 
 /** Index of the last cut that is not behind a point: of the piece that holds it, for a point of the axis. */

@@ -3,7 +3,7 @@
 import { bytesToWords, formatAddress, parseAddress } from '../addresses.ts';
 import { experimentalEtherType } from '../build-packet.ts';
 import { type DeviceView, plainDevice } from '../device-view.ts';
-import { evaluatePacket } from '../evaluate.ts';
+import { PacketEvaluator } from '../evaluate.ts';
 import type { Judgement, PacketAt } from '../judgement.ts';
 import {
   absent,
@@ -23,6 +23,7 @@ import type { Outcome } from './outcome.ts';
 import { packetWords } from './packet-words.ts';
 import type { Bundle, Partition } from './partition.ts';
 import type { Path } from './paths.ts';
+import { walkedIn } from './walked.ts';
 
 export interface Witness {
   /** `tcp 198.51.100.7:49152 → 192.0.2.1:22, syn, state new, in by wan0`. */
@@ -158,6 +159,10 @@ function deviceOf(
   };
 }
 
+/** The class on every axis of the packet that is made for a way. */
+export const classesOf = ({ space }: Partition, path: Path): readonly number[] =>
+  fields.map((field, level) => path[level] ?? space.classAt(level, (preferred[field] ?? [])[0] ?? 0));
+
 /** The point a way asks for; an ordinary one where it leaves a choice. */
 function pointAt({ space }: Partition, path: Path, field: Field): Point {
   const level = levelOf[field];
@@ -173,9 +178,9 @@ function pointAt({ space }: Partition, path: Path, field: Field): Point {
 }
 
 /** What the evaluator says of it under one bundle; the first packet there is, so within every limit. */
-export function judged({ at, device, situation }: Witness, { documents, isStrict }: Bundle): Judgement {
-  const givenState = situation === null ? null : stateOf(situation, isStrict);
-  return evaluatePacket(documents, { ...at, givenState }, device);
+export function judged({ at, device, situation }: Witness, bundle: Bundle): Judgement {
+  const givenState = situation === null ? null : stateOf(situation, bundle.isStrict);
+  return new PacketEvaluator(bundle.documents, device, walkedIn(bundle)).judge({ ...at, givenState });
 }
 
 /** What the partition says of it is what the evaluator says: else one of the two is wrong, and nothing may be claimed. */

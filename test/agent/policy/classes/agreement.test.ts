@@ -89,7 +89,7 @@ t.test('the partition says what the evaluator says', async (t) => {
           throw new Error(`above the limit they differ: ${JSON.stringify({ expected, again })}, ${where()}`);
         }
       }
-      for (const [leaf, path] of leavesWithin(diagrams, root, toRules, ordinaryFirst(partition))) {
+      for (const [leaf, path] of leavesWithin(diagrams, root, toRules, { rank: ordinaryFirst(partition) })) {
         confirm(witnessOf(partition, path), bundle, partition.outcome(leaf));
         witnesses++;
       }
