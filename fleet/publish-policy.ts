@@ -101,7 +101,7 @@ function checked(values: readonly unknown[]): readonly PolicyDocument[] {
   const { documents, faults } = parseDocuments(values);
   const isError = (fault: Fault) => fault.severity === 'error';
   const wrong = [...faults, ...checkDocuments(documents)].filter(isError);
-  const errors = wrong.length > 0 ? wrong : checkFit(documents).filter(isError);
+  const errors = wrong.length > 0 ? wrong : checkFit(documents).faults.filter(isError);
   if (errors.length > 0) {
     const listed = errors.slice(0, 20).map(formatFault).join('; ');
     throw new RefusalError(

@@ -11,7 +11,6 @@ import { unseenDenial } from './compile-calls.ts';
 import { plainDevice } from './device-view.ts';
 import { type Fault, FaultList, type Path } from './faults.ts';
 import { effectiveMode } from './ids.ts';
-import { type KernelMemory, kernelMemory, usualSizes } from './kernel-memory.ts';
 import { activeHardening } from './subjects.ts';
 import type { DeviceFacts } from './table-image.ts';
 import { type BeyondAt, OverLimitError } from './tables.ts';
@@ -23,30 +22,29 @@ const anyDevice: DeviceFacts = {
   bootSeconds: () => null,
 };
 
-/** For documents that were checked and are without error: all that is unseen, or else the first limit gone over. */
-export function checkFit(documents: readonly PolicyDocument[]): readonly Fault[] {
+export interface Fit {
+  /** All that is unseen, or else the first limit gone over. */
+  readonly faults: readonly Fault[];
+  /** What one generation's tables take of a device's kernel memory; null where they do not fit. */
+  readonly tableBytes: number | null;
+}
+
+/** For documents that were checked and are without error. */
+export function checkFit(documents: readonly PolicyDocument[]): Fit {
   const faults = new FaultList();
   checkUnseen(documents, faults);
   // The compiler stops at the first of them.
-  if (faults.hasErrors) return faults.all();
+  if (faults.hasErrors) return { faults: faults.all(), tableBytes: null };
   try {
-    compile(documents, anyDevice);
+    return { faults: [], tableBytes: compile(documents, anyDevice).kernelBytes };
   } catch (error) {
     if (!(error instanceof OverLimitError)) throw error;
     const message = `${error.detail}: no device has room for it`;
     const place = placeOf(error.at, documents);
     if (place === null) faults.add({ severity: 'error', file: '', line: 0, column: 0, path: '', message });
     else faults.addAt({ ...place, index: documents.indexOf(place.document) }, message);
+    return { faults: faults.all(), tableBytes: null };
   }
-  return faults.all();
-}
-
-/**
- * What documents that fit would take of a device's kernel memory, with the usual sizes of what does not hang on them.
- * `cpus`: each has counters of its own.
- */
-export function statedMemory(documents: readonly PolicyDocument[], cpus: number): KernelMemory {
-  return kernelMemory(compile(documents, anyDevice).kernelBytes, { ...usualSizes, cpus });
 }
 
 function checkUnseen(documents: readonly PolicyDocument[], faults: FaultList): void {

@@ -1,10 +1,9 @@
 // husk policy check: every fault of policy files, with file, line and column, and proofs of what must hold.
 
-import { statedMemory } from '../../agent/policy/check-fit.ts';
 import type { Proven } from '../../agent/policy/classes/check-proofs.ts';
 import type { Controller } from '../../agent/policy/classes/expect.ts';
 import { formatFault } from '../../agent/policy/faults.ts';
-import { memoryText } from '../../agent/policy/kernel-memory.ts';
+import { kernelMemory, memoryText, usualSizes } from '../../agent/policy/kernel-memory.ts';
 import { readPolicyFiles } from '../policy/documents.ts';
 import { provePolicies } from '../policy/proofs.ts';
 import { type CommandFile, command, controllers, count } from './common.ts';
@@ -47,7 +46,7 @@ Example:
   husk policy check branch.yaml --controller 192.0.2.10:8883 --shadows`,
     )
     .action((files: readonly string[], options: Options) => {
-      const { documents, faults: read } = readPolicyFiles(files);
+      const { documents, faults: read, tableBytes } = readPolicyFiles(files);
       const proven = provePolicies(documents, {
         controllers: options.controller,
         data: options.data,
@@ -56,7 +55,9 @@ Example:
       });
       const faults = [...read, ...proven.faults];
       const errors = faults.filter((fault) => fault.severity === 'error').length;
-      const memory = errors > 0 ? null : statedMemory(documents, options.cpus);
+      const { cpus } = options;
+      const memory =
+        errors > 0 || tableBytes === null ? null : kernelMemory(tableBytes, { ...usualSizes, cpus });
       if (options.json === true) {
         const all = { isFaultless: errors === 0, documents: documents.length, faults, ...jsonOf(proven) };
         io.out(JSON.stringify({ ...all, kernelMemory: memory }, null, 2));

@@ -18,6 +18,8 @@ export interface PolicyFiles {
   /** Empty where an error was found. */
   readonly documents: readonly PolicyDocument[];
   readonly faults: readonly Fault[];
+  /** What one generation's tables take of a device's kernel memory; null where an error was found. */
+  readonly tableBytes: number | null;
 }
 
 export function readPolicyFiles(paths: readonly string[]): PolicyFiles {
@@ -30,9 +32,10 @@ export function readPolicyFiles(paths: readonly string[]): PolicyFiles {
   }
   const read = readAndCheck(texts, (document) => readInList(document, faults));
   const all = [...faults, ...read.faults];
-  if (!all.every(isWarning)) return { documents: [], faults: all };
-  const unfit = checkFit(read.documents);
-  return { documents: unfit.every(isWarning) ? read.documents : [], faults: [...all, ...unfit] };
+  if (!all.every(isWarning)) return { documents: [], faults: all, tableBytes: null };
+  const { faults: unfit, tableBytes } = checkFit(read.documents);
+  const documents = unfit.every(isWarning) ? read.documents : [];
+  return { documents, faults: [...all, ...unfit], tableBytes };
 }
 
 const isWarning = (fault: Fault) => fault.severity === 'warning';

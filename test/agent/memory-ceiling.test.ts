@@ -3,8 +3,8 @@
 // Method: the real applier and kernel set of apply-bench.ts, with a ceiling between two bundles.
 
 import t from 'tap';
-import { statedMemory } from '../../agent/policy/check-fit.ts';
-import { kernelMemory } from '../../agent/policy/kernel-memory.ts';
+import { checkFit } from '../../agent/policy/check-fit.ts';
+import { kernelMemory, usualSizes } from '../../agent/policy/kernel-memory.ts';
 import { parseDocuments } from '../../agent/policy/parse.ts';
 import { plainSizes } from '../lab/plain-kernel.ts';
 import { ApplyBench, benchMissing, policyDropping } from './apply-bench.ts';
@@ -23,7 +23,10 @@ function policyListing(count: number): unknown[] {
   return [{ ...policy, spec: { ...policy?.spec, sets: { listed: addresses }, ingress } }, ...others];
 }
 
-const stated = (policy: unknown[]) => statedMemory(parseDocuments(policy).documents, plainSizes.cpus).total;
+const stated = (policy: unknown[]) => {
+  const { tableBytes } = checkFit(parseDocuments(policy).documents);
+  return kernelMemory(tableBytes ?? Number.NaN, { ...usualSizes, cpus: plainSizes.cpus }).total;
+};
 
 t.test('above the ceiling: refused with its numbers, and nothing loaded', options, async (t) => {
   const device = await ApplyBench.open();

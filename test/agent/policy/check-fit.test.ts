@@ -25,7 +25,7 @@ const calls = (rules: string, name = 'h', more = '') =>
 function said(t: Test, text: string): readonly string[] {
   const { documents, faults } = readAndCheck([{ file: 'f', text }]);
   t.strictSame(faults.filter(({ severity }) => severity === 'error').map(formatFault), [], 'no other faults');
-  return checkFit(documents).map(formatFault);
+  return checkFit(documents).faults.map(formatFault);
 }
 
 t.test('the rule, zone or subject that first finds no room', async (t) => {

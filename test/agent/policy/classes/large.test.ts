@@ -220,7 +220,7 @@ t.test('what stands before a change takes packets only where it ends their way',
   t.strictSame(told(tcp('all', '0-1023', 'drop')), [], 'what ends takes all of them');
   t.strictSame(told({ ...tcp('all', '0-1023', 'allow'), limit: { rate: '1/s' } }), []);
   const expect = ([22, 23, 24] as const).map((to) => ({
-    ...{ id: `e${to}`, zone: 'wan', protocol: 'tcp', ports: { to } },
+    ...({ id: `e${to}`, zone: 'wan', protocol: 'tcp', ports: { to } } as const),
     verdict: 'drop' as const,
   }));
   const rules = [
