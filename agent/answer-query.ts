@@ -11,6 +11,7 @@
 import { answerPartBytesMax, queriesMax } from './contract/limits.ts';
 import type { AnswerPart, Query } from './contract/query.ts';
 import { type Refusal, RefusalError } from './contract/refusal.ts';
+import { messageOf } from './contract/thrown.ts';
 import type { Clock } from './os/clock.ts';
 import type { Log } from './os/log.ts';
 import { makeParts } from './query/parts.ts';
@@ -57,7 +58,7 @@ export class QueryAnswerer {
     } catch (error) {
       if (error instanceof RefusalError) await this.refuse(query, error);
       // The link went down: the asker's deadline tells him.
-      else this.#parts.log.warn({ view: query.view, error: message(error) }, 'query: not answered');
+      else this.#parts.log.warn({ view: query.view, error: messageOf(error) }, 'query: not answered');
     } finally {
       this.#running -= 1;
     }
@@ -70,7 +71,7 @@ export class QueryAnswerer {
     try {
       await this.#parts.send(asker.who, { id: asker.id, part: 0, last: true, refusal: { code, detail } });
     } catch (error) {
-      this.#parts.log.warn({ error: message(error) }, 'query: refusal not sent');
+      this.#parts.log.warn({ error: messageOf(error) }, 'query: refusal not sent');
     }
   }
 
@@ -90,8 +91,4 @@ export class QueryAnswerer {
       done.abort();
     }
   }
-}
-
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

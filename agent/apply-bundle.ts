@@ -16,6 +16,7 @@ import type { Assignment, ConfirmationAsked, SignedEnvelope } from './contract/b
 import type { PolicyDocument } from './contract/policy.ts';
 import { type Refusal, RefusalError } from './contract/refusal.ts';
 import type { InForce, ReturnReason, RuleState } from './contract/state.ts';
+import { messageOf } from './contract/thrown.ts';
 import type { Kernel, LiveWord, LoadedGeneration } from './kernel/kernel.ts';
 import type { Clock } from './os/clock.ts';
 import type { Log } from './os/log.ts';
@@ -176,7 +177,7 @@ export class BundleApplier {
       try {
         this.#parts.store.forgetConfirmed();
       } catch (error) {
-        this.#parts.log.error({ error: message(error) }, 'the damage could not be noted on the disk');
+        this.#parts.log.error({ error: messageOf(error) }, 'the damage could not be noted on the disk');
         break;
       }
     }
@@ -219,7 +220,7 @@ export class BundleApplier {
       else store.endTrial(mark, { result: 'returned', reason });
     } catch (error) {
       // A full disk must not keep a device from starting: the mark stays, and says the same next time.
-      this.#parts.log.error({ serial, error: message(error) }, 'the end of a trial could not be stored');
+      this.#parts.log.error({ serial, error: messageOf(error) }, 'the end of a trial could not be stored');
     }
     this.#last = confirmed
       ? { serial, digest, result: 'confirmed' }
@@ -249,7 +250,7 @@ export class BundleApplier {
       return { documents: readPolicy(verifyBundle(assignment, stored.bundle)) };
     } catch (error) {
       if (error instanceof RefusalError) return error;
-      return new RefusalError('bundle.storage', message(error), { cause: error });
+      return new RefusalError('bundle.storage', messageOf(error), { cause: error });
     }
   }
 
@@ -492,7 +493,7 @@ export class BundleApplier {
       return stored === null ? null : verifyBundle(assignment, stored.bundle);
     } catch (error) {
       this.#parts.log.warn(
-        { serial: assignment.serial, error: message(error) },
+        { serial: assignment.serial, error: messageOf(error) },
         'the stored bundle is fetched again',
       );
       return null;
@@ -560,7 +561,7 @@ export class BundleApplier {
         return kernel.confirm(trial) === 'confirmed' ? 'confirmed' : 'no-confirmation';
       } catch (error) {
         if (signal.aborted) break;
-        log.warn({ serial, error: message(error) }, 'no confirmation yet');
+        log.warn({ serial, error: messageOf(error) }, 'no confirmation yet');
         await clock.sleep(askAgainMs, signal).catch(() => {});
       }
     }
@@ -594,7 +595,7 @@ export class BundleApplier {
       store.refuse(assignment, refusal);
     } catch (storing) {
       // The refusal stands all the same; after a restart the assignment is looked at again.
-      log.error({ error: message(storing) }, 'the refusal could not be stored');
+      log.error({ error: messageOf(storing) }, 'the refusal could not be stored');
     }
   }
 
@@ -679,7 +680,7 @@ export class BundleApplier {
         write();
         return true;
       } catch (error) {
-        log.error({ error: message(error) }, 'the end of the trial could not be stored, trying again');
+        log.error({ error: messageOf(error) }, 'the end of the trial could not be stored, trying again');
         const isOver = (): boolean =>
           this.#closing.signal.aborted ||
           (patience?.aborted === true && patience.reason instanceof ReturnedLocally);
@@ -754,9 +755,5 @@ function readPolicy(bundle: VerifiedBundle): readonly PolicyDocument[] {
 
 /** What is neither a refusal nor ours came from the kernel. */
 function refusalOf(error: unknown): Refusal {
-  return error instanceof RefusalError ? error : { code: 'kernel.load', detail: message(error) };
-}
-
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof RefusalError ? error : { code: 'kernel.load', detail: messageOf(error) };
 }

@@ -13,6 +13,7 @@
 import type { BundleApplier } from './apply-bundle.ts';
 import { type AttachPlan, placeZones, planAttach, zonesOf } from './attach-plan.ts';
 import type { PolicyDocument } from './contract/policy.ts';
+import { messageOf } from './contract/thrown.ts';
 import { coveredInterfaces } from './covered-interfaces.ts';
 import type { AttachedHook, AttachWanted } from './kernel/attach.ts';
 import type { CoveredInterface, Floor } from './kernel/floor.ts';
@@ -105,7 +106,7 @@ export class DeviceFollower {
       if (addressed || attached || followed || lifted || otherIpsec) this.#parts.onChange();
     } catch (error) {
       // A cgroup that vanished meanwhile, say: the next look tries again.
-      this.#complain(error instanceof Error ? error.message : String(error));
+      this.#complain(messageOf(error));
     }
   }
 
@@ -120,7 +121,7 @@ export class DeviceFollower {
       this.#attachTo(planAttach(documents, view, this.#parts.xdpMode), null);
     } catch (error) {
       // Rules without their hooks are reported as degraded, and the next look tries again.
-      this.#complain(error instanceof Error ? error.message : String(error));
+      this.#complain(messageOf(error));
     }
   }
 

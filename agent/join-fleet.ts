@@ -11,6 +11,7 @@
 //     └──┴─ refused ────▶ said with its code and what to do; a long pause, since a person has to act
 
 import type { Join } from './contract/enrollment.ts';
+import { messageOf } from './contract/thrown.ts';
 import { Backoff } from './os/backoff.ts';
 import type { Clock } from './os/clock.ts';
 import type { Log } from './os/log.ts';
@@ -69,7 +70,7 @@ async function attemptUntilGranted(parts: JoinParts, key: string, signal: AbortS
       return await enroll({ ...reach, join, key, request, hardwareId, hostname, random }, signal);
     } catch (error) {
       signal.throwIfAborted();
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       if (error instanceof EnrollmentRefusal || error instanceof UntrustedAnswer) {
         const pauseMs = refused.nextMs();
         log.error({ why, pauseMs }, 'enrollment refused');
@@ -117,7 +118,7 @@ class JoinLines {
       const join = this.#parts.join();
       if (join !== null) return join;
     } catch (error) {
-      complaint = error instanceof Error ? error.message : String(error);
+      complaint = messageOf(error);
     }
     if (complaint !== this.#complaint) this.#parts.log.warn(complaint);
     this.#complaint = complaint;

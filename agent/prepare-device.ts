@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Addon, InterfaceWatch } from '../native/index.ts';
 import type { Config } from './config.ts';
 import type { Join } from './contract/enrollment.ts';
+import { messageOf } from './contract/thrown.ts';
 import { type ObjectFiles, objects } from './kernel/objects.ts';
 import { readBpfObject } from './os/assets.ts';
 import type { Clock } from './os/clock.ts';
@@ -41,10 +42,7 @@ export function stepClockIfAsked(config: Config, clock: Clock, log: Log): void {
     stepSystemClock(ms);
     log.warn({ to: new Date(ms).toISOString() }, 'the system clock was behind and is set forward');
   } catch (error) {
-    log.error(
-      { error: error instanceof Error ? error.message : String(error) },
-      'the system clock could not be set',
-    );
+    log.error({ error: messageOf(error) }, 'the system clock could not be set');
   }
 }
 
@@ -69,7 +67,7 @@ export function joinEndpoints(config: Config, files: Files, log: Log): readonly 
     const join = readJoin(config, files);
     return join === null ? [] : [join.enroll, join.broker];
   } catch (error) {
-    log.warn({ error: error instanceof Error ? error.message : String(error) }, 'join: not readable');
+    log.warn({ error: messageOf(error) }, 'join: not readable');
     return [];
   }
 }
@@ -104,10 +102,7 @@ export function watchInterfaces(addon: Addon, log: Log, onChange: () => void): I
   try {
     return addon.watchInterfaces(onChange);
   } catch (error) {
-    log.warn(
-      { error: error instanceof Error ? error.message : String(error) },
-      'device: changes of interfaces are not told',
-    );
+    log.warn({ error: messageOf(error) }, 'device: changes of interfaces are not told');
     return null;
   }
 }
@@ -129,10 +124,7 @@ export function hardeningRoot(config: Config, addon: Addon, log: Log): string | 
     addon.cgroupId(path);
     return path;
   } catch (error) {
-    log.error(
-      { path, error: error instanceof Error ? error.message : String(error) },
-      'no hardening: the cgroup cannot be used',
-    );
+    log.error({ path, error: messageOf(error) }, 'no hardening: the cgroup cannot be used');
     return null;
   }
 }

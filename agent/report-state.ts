@@ -7,6 +7,7 @@
 // a report, since a broker may have lost what it kept.
 
 import type { Reported } from './contract/state.ts';
+import { messageOf } from './contract/thrown.ts';
 import type { Clock } from './os/clock.ts';
 import type { Log } from './os/log.ts';
 
@@ -86,7 +87,7 @@ export class StateReporter {
         // Stopping.
         () => {},
       );
-      log.debug({ error: error instanceof Error ? error.message : String(error) }, 'report: not sent');
+      log.debug({ error: messageOf(error) }, 'report: not sent');
     }
   }
 }

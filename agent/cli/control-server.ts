@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { RefusalError } from '../contract/refusal.ts';
+import { messageOf } from '../contract/thrown.ts';
 import type { Files } from '../os/files.ts';
 import type { Log } from '../os/log.ts';
 import {
@@ -155,10 +156,6 @@ function write(socket: Socket, reply: ControlReply): Promise<boolean> {
 function toReply(error: unknown): ControlReply {
   if (error instanceof RefusalError) return { refusal: { code: error.code, detail: error.detail } };
   return { error: messageOf(error) };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function listen(server: Server, path: string): Promise<void> {

@@ -11,6 +11,7 @@ import type { Addon } from '../../native/index.ts';
 import { type Config, ConfigError, configPath, readConfig } from '../config.ts';
 import { type View, views } from '../contract/query.ts';
 import { RefusalError, refusals } from '../contract/refusal.ts';
+import { messageOf } from '../contract/thrown.ts';
 import { version } from '../os/build-info.ts';
 import type { Files } from '../os/files.ts';
 import { eventsMax } from '../query/views.ts';
@@ -472,5 +473,5 @@ function absolute(folder: string): string {
 function describe(error: unknown): string {
   if (error instanceof RefusalError) return `${error.code}: ${refusals[error.code]} ${error.detail}`;
   if (error instanceof ConfigError) return error.message;
-  return error instanceof Error ? error.message : String(error);
+  return messageOf(error);
 }

@@ -11,6 +11,7 @@
 import { existsSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Addon, LinkHandle, ProgramHandle } from '../../native/index.ts';
+import { messageOf } from '../contract/thrown.ts';
 import type { ProgramName, ProgramSet } from './objects.ts';
 
 /** `enum bpf_attach_type` of the cgroup hooks (linux/bpf.h). */
@@ -176,7 +177,7 @@ function attempt(description: string, attach: () => AttachedHook): AttachedHook 
   try {
     return attach();
   } catch (error) {
-    return { description, action: 'failed', why: error instanceof Error ? error.message : String(error) };
+    return { description, action: 'failed', why: messageOf(error) };
   }
 }
 

@@ -19,6 +19,7 @@ import {
   HuskFloor,
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, LinkHandle, MapHandle } from '../../native/index.ts';
+import { messageOf } from '../contract/thrown.ts';
 import { encodeFloorPattern, floorPatterns } from '../policy/floor-patterns.ts';
 import { floorTable, isFloorTableThere, type Nft, removeFloorTableBy } from './floor-table.ts';
 
@@ -131,7 +132,7 @@ export class Floor {
     try {
       this.#maps ??= this.#adopt() ?? (await this.#lay(wanted, globs));
     } catch (error) {
-      this.#noPrograms = error instanceof Error ? error.message : String(error);
+      this.#noPrograms = messageOf(error);
       return null;
     }
     await this.#write(this.#maps, wanted.covered, globs);

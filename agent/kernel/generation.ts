@@ -19,6 +19,7 @@ import {
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle } from '../../native/index.ts';
 import { RefusalError } from '../contract/refusal.ts';
+import { messageOf } from '../contract/thrown.ts';
 import type { Table, TableImage } from '../policy/table-image.ts';
 import { digestEntries, digestGeneration, digestTable } from './digest.ts';
 import type { Slot } from './live-word.ts';
@@ -133,7 +134,7 @@ export class Slots {
       // None may land later, in what the next load puts here.
       await Promise.allSettled(placements);
       if (error instanceof RefusalError) throw error;
-      throw new RefusalError('kernel.load', message(error), { cause: error });
+      throw new RefusalError('kernel.load', messageOf(error), { cause: error });
     } finally {
       for (const map of made) map.close();
     }
@@ -402,8 +403,4 @@ function entriesOf(
     map.set(hex(key), hex(entries.values.subarray(i * sizes.valueSize, (i + 1) * sizes.valueSize)));
   }
   return map;
-}
-
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -14,6 +14,7 @@ import * as z from 'zod';
 import { bundleBytesMax, envelopeBytesMax } from '../contract/limits.ts';
 import { type Refusal, RefusalError, refusals } from '../contract/refusal.ts';
 import type { AssignmentResult, InForce, ReturnReason } from '../contract/state.ts';
+import { messageOf } from '../contract/thrown.ts';
 import { digestPattern } from '../contract/topics.ts';
 import type { Files } from '../os/files.ts';
 
@@ -98,7 +99,7 @@ export class BundleStore {
       files.writeAtomic(`${folder}/record.damaged`, bytes);
     } catch (error) {
       // For people to look at; a full disk must not keep the device from starting.
-      damage += ` (and could not be set aside: ${error instanceof Error ? error.message : String(error)})`;
+      damage += ` (and could not be set aside: ${messageOf(error)})`;
     }
     return { store: new BundleStore(files, folder, without), damage };
   }
@@ -251,7 +252,7 @@ export class BundleStore {
     try {
       action();
     } catch (error) {
-      throw new RefusalError('bundle.storage', error instanceof Error ? error.message : String(error), {
+      throw new RefusalError('bundle.storage', messageOf(error), {
         cause: error,
       });
     }
@@ -277,7 +278,7 @@ function readRecord(bytes: Uint8Array): StoreRecord | string {
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
   const result = recordSchema.safeParse(value);
   if (!result.success)

@@ -1,6 +1,7 @@
 // Reads case files: a policy, and packets and calls with the verdicts they must get. README.md has the form.
 
 import type { ConnectionState } from '../../contract/policy.ts';
+import { messageOf } from '../../contract/thrown.ts';
 import { parseAddress } from '../addresses.ts';
 import type { DeviceView } from '../device-view.ts';
 import type { CanaryOperation, Judgement, PacketAt, Reason } from '../judgement.ts';
@@ -87,7 +88,7 @@ export function readCase(text: string, file: string): Case {
       try {
         return read(line);
       } catch (error) {
-        throw new CaseError(`${file}:${line.number}: ${error instanceof Error ? error.message : error}`);
+        throw new CaseError(`${file}:${line.number}: ${messageOf(error)}`);
       }
     });
   const whole = (section: Section) => (parts.get(section) ?? []).map(({ text }) => text).join('\n');
@@ -128,7 +129,7 @@ function deviceOf(text: string, file: string): DeviceView {
   try {
     return readDevice(text);
   } catch (error) {
-    throw new CaseError(`${file}: device: ${error instanceof Error ? error.message : error}`);
+    throw new CaseError(`${file}: device: ${messageOf(error)}`);
   }
 }
 
