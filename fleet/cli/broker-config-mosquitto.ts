@@ -3,6 +3,7 @@
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
+import { systemMessageOf } from '../../agent/contract/thrown.ts';
 import { devicePattern, namePattern } from '../../agent/contract/topics.ts';
 import { openDataFolder } from '../data-folder.ts';
 import { mosquittoFiles } from '../link/mosquitto.ts';
@@ -48,7 +49,7 @@ Example:
         try {
           return openDataFolder(options.data, Date.now);
         } catch (error) {
-          throw new Failure(`${options.data}: ${(error as Error).message}`);
+          throw new Failure(`${options.data}: ${systemMessageOf(error)}`);
         }
       })();
       const { paths, config } = data;

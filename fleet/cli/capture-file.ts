@@ -1,6 +1,7 @@
 // A capture on the disk, a chunk at a time.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { systemMessageOf } from '../../agent/contract/thrown.ts';
 import { Failure } from './io.ts';
 
 const chunkBytes = 256 * 1024;
@@ -39,6 +40,6 @@ function failing<T>(path: string, act: () => T): T {
   try {
     return act();
   } catch (error) {
-    throw new Failure(`${path}: cannot be read: ${(error as Error).message}`);
+    throw new Failure(`${path}: cannot be read: ${systemMessageOf(error)}`);
   }
 }

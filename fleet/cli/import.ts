@@ -3,11 +3,11 @@
 // The policy goes to stdout or a file, what could not be carried over to stderr, line by line. Exit 0 also where
 // something was left out, since nothing that was left out became an allow; --strict makes that exit 1, without a policy.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { bundleBytesMax } from '../../agent/contract/limits.ts';
+import { systemMessageOf } from '../../agent/contract/thrown.ts';
 import { importIptables } from '../../agent/policy/import/iptables.ts';
 import { importList } from '../../agent/policy/import/list.ts';
 import { importNft } from '../../agent/policy/import/nft.ts';
@@ -19,6 +19,7 @@ import {
   type NotCarriedOver,
 } from '../../agent/policy/import/report.ts';
 import { policyText } from '../policy/document-text.ts';
+import { FileError, readTextWithin } from '../policy/read-file.ts';
 import { type CommandFile, withJson } from './common.ts';
 import { Failure, type Io, shown, UsageError } from './io.ts';
 
@@ -62,7 +63,7 @@ Examples:
     )
     .action((files: readonly string[], options: Options & { ipset?: string; family?: 'ipv4' | 'ipv6' }) => {
       const { ipset, family } = options;
-      run(io, options, () =>
+      run(io, options, files, () =>
         importIptables(readAll(files), {
           ...policyOptions(options),
           ...(family === undefined ? {} : { family: family === 'ipv6' ? 6 : 4 }),
@@ -87,7 +88,7 @@ Examples:
   nft -j list ruleset | husk import nft - --json | jq '.notCarriedOver[] | select(.effect == "wider")'`,
     )
     .action((file: string, options: Options) =>
-      run(io, options, () => importNft(readInput(file), policyOptions(options))),
+      run(io, options, [file], () => importNft(readInput(file), policyOptions(options))),
     );
 };
 
@@ -115,6 +116,7 @@ Examples:
       run(
         io,
         options,
+        files,
         () => importList(readAll(files), { name, mode, ...(drop === undefined ? {} : { drop }) }),
         list,
       );
@@ -143,8 +145,8 @@ function withCommon(command: Command, hasInterfaces: boolean): Command {
 const inlineMax = 10_000;
 
 /** `list`: a file that has the whole of the one set in it already. */
-function run(io: Io, options: Options, read: () => Imported, list?: string): void {
-  const { documents, notCarriedOver } = imported(read);
+function run(io: Io, options: Options, files: readonly string[], read: () => Imported, list?: string): void {
+  const { documents, notCarriedOver } = imported(files, read);
   const differs = changesVerdicts(notCarriedOver);
   const isRefused = options.strict === true && differs;
   if (options.json === true) {
@@ -162,10 +164,10 @@ function run(io: Io, options: Options, read: () => Imported, list?: string): voi
   if (options.output !== undefined) {
     const folder = dirname(options.output);
     const text = policyText(documents, inlineMax, (name, addresses) => {
-      writeFileSync(join(folder, `${name}.txt`), `${addresses.join('\n')}\n`);
+      write(join(folder, `${name}.txt`), `${addresses.join('\n')}\n`);
       return `${name}.txt`;
     });
-    writeFileSync(options.output, text);
+    write(options.output, text);
   } else if (options.json !== true) {
     const isWhole = list !== undefined && notCarriedOver.length === 0;
     const text = policyText(documents, inlineMax, (name) => {
@@ -178,12 +180,14 @@ function run(io: Io, options: Options, read: () => Imported, list?: string): voi
   }
 }
 
-function imported(read: () => Imported): Imported {
+function imported(files: readonly string[], read: () => Imported): Imported {
   try {
     return read();
   } catch (error) {
-    if (error instanceof ImportError) throw new Failure(shown(error.message));
-    throw error;
+    if (!(error instanceof ImportError)) throw error;
+    // What is wrong with all of it together names no file by itself.
+    const isNamed = files.some((file) => error.message.startsWith(`${file}:`));
+    throw new Failure(shown(isNamed ? error.message : `${files.join(', ')}: ${error.message}`));
   }
 }
 
@@ -207,11 +211,18 @@ const readAll = (files: readonly string[]): readonly ImportFile[] => files.map(r
 /** `-`: what comes in by stdin. */
 function readInput(file: string): ImportFile {
   try {
-    const raw = readFileSync(file === '-' ? 0 : file);
-    const bytes = file.endsWith('.gz') ? gunzipSync(raw, { maxOutputLength: 4 * bundleBytesMax }) : raw;
-    return { file, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
+    return { file, text: readTextWithin(file, 4 * bundleBytesMax) };
   } catch (error) {
-    throw new Failure(`${file}: cannot be read: ${(error as Error).message}`);
+    if (!(error instanceof FileError)) throw error;
+    throw new Failure(`${file}: ${error.message}`);
+  }
+}
+
+function write(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw new Failure(`${file}: cannot be written: ${systemMessageOf(error)}`);
   }
 }
 

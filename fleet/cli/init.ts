@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
+import { systemMessageOf } from '../../agent/contract/thrown.ts';
 import { namePattern } from '../../agent/contract/topics.ts';
 import { createDataFolder } from '../data-folder.ts';
 import { type CommandFile, dataDefault, show, withJson } from './common.ts';
@@ -39,7 +40,7 @@ Example:
               now: Date.now(),
             });
           } catch (error) {
-            throw new Failure((error as Error).message);
+            throw new Failure(`${folder}: ${systemMessageOf(error)}`);
           }
         })();
         const { paths, config, authority, signer } = made;

@@ -4,7 +4,7 @@
 // takes lines and gives lines (agent/cli/judge.ts has their form), attaches nothing, and ends with its input.
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
@@ -87,21 +87,35 @@ export class KernelJudge {
 }
 
 function findAgent({ env }: Pick<Io, 'env'>): string {
-  if (env.HUSK_AGENT !== undefined) return env.HUSK_AGENT;
-  // Run from its sources, this program is node, and what lies beside node is not ours.
-  const beside = basename(process.execPath).startsWith('node') ? [] : [dirname(process.execPath)];
+  if (env.HUSK_AGENT !== undefined) {
+    if (isExecutable(env.HUSK_AGENT)) return env.HUSK_AGENT;
+    throw new Failure(`--kernel: HUSK_AGENT is ${env.HUSK_AGENT}, which is no program that can be started`);
+  }
+  // Run by node, this program is a script, and what lies beside node is not ours.
+  const self = basename(process.execPath).startsWith('node') ? process.argv[1] : process.execPath;
+  const beside = self === undefined ? [] : [dirname(realPath(self))];
   const folders = [...beside, ...(env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')];
   const found = folders.map((folder) => join(folder, 'husk-agent')).find(isExecutable);
   if (found !== undefined) return found;
   throw new Failure(
-    '--kernel: husk-agent is needed, and is neither beside husk nor in PATH; HUSK_AGENT may say where it is',
+    '--kernel: husk-agent is needed, and is neither beside husk nor in PATH; say where it is: HUSK_AGENT=/path/to/husk-agent husk policy …',
   );
+}
+
+/** Where a link leads: husk may be linked into a folder that is in PATH. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    // Moved while it runs: then it is looked for where it was.
+    return path;
+  }
 }
 
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
-    return true;
+    return statSync(path).isFile();
   } catch {
     // Not there, or not for us: the next place is looked at.
     return false;

@@ -113,9 +113,12 @@ async function run({ io, options, documents, zones, where, file, judge }: Simula
   const packets = untilFault(capturedPackets(file.chunks), (error) => {
     fault = error;
   });
-  if (isTable) lines.head();
+  let isBegun = false;
   for (const batch of batches(simulate(documents, packets, where), batchPackets)) {
     const outcomes = await judgeBatch(batch, judge);
+    // Of a file that is no capture there is nothing to show.
+    if (isTable && !isBegun) lines.head();
+    isBegun = true;
     for (const outcome of outcomes) {
       summary.add(outcome);
       if (isTable) lines.line(outcome);
@@ -128,6 +131,8 @@ async function run({ io, options, documents, zones, where, file, judge }: Simula
     await nextTurn();
   }
   progress.end();
+  if (!isBegun && fault !== null)
+    throw new Failure(shown(`${options.pcap}: ${(fault as CaptureError).message}`));
   if (options.summary === true && options.json === true) io.out(JSON.stringify(summary.json(), null, 2));
   else if (options.json !== true) {
     if (isTable) io.out('');

@@ -1,6 +1,5 @@
 // husk policy test: cases, which say what packets and calls must come to under a policy, and whether they do.
 
-import { readFileSync, statSync } from 'node:fs';
 import type { PolicyDocument } from '../../agent/contract/policy.ts';
 import { type Case, CaseError, readCase } from '../../agent/policy/cases/read-case.ts';
 import {
@@ -11,6 +10,7 @@ import {
 } from '../../agent/policy/cases/run-case.ts';
 import { formatFault } from '../../agent/policy/faults.ts';
 import { readPolicyFiles } from '../policy/documents.ts';
+import { FileError, readTextWithin } from '../policy/read-file.ts';
 import { type CommandFile, collect, withJson } from './common.ts';
 import { Failure, type Io, shown } from './io.ts';
 import { KernelJudge } from './kernel-judge.ts';
@@ -155,7 +155,7 @@ async function runInKernel(io: Io, one: Case, documents: readonly PolicyDocument
 
 function showTested(io: Io, { file, checked, byKernel, failures, error }: Tested): void {
   if (error !== null) {
-    io.out(`${io.paint('red', 'bad ')}  ${shown(error)}`);
+    io.err(`${io.paint('red', 'bad ')}  ${shown(error)}`);
     return;
   }
   const kernel = byKernel === 0 ? '' : `, ${byKernel} by the kernel too`;
@@ -178,12 +178,9 @@ function readPolicy(io: Io, files: readonly string[]): readonly PolicyDocument[]
 
 function readText(file: string): string {
   try {
-    const { size } = statSync(file);
-    if (size > caseBytesMax)
-      throw new CaseError(`${file}: ${size} bytes, more than the ${caseBytesMax} of a case`);
-    return readFileSync(file, 'utf8');
+    return readTextWithin(file, caseBytesMax);
   } catch (error) {
-    if (error instanceof CaseError) throw error;
-    throw new CaseError(`${file}: cannot be read: ${(error as Error).message}`);
+    if (!(error instanceof FileError)) throw error;
+    throw new CaseError(`${file}: ${error.message}`);
   }
 }

@@ -4,15 +4,14 @@
 // agent/policy/address-list.ts reads, plain or .gz. It is read in here, since what is signed has to be what
 // the device enforces; the document then carries the addresses themselves.
 
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { bundleBytesMax } from '../../agent/contract/limits.ts';
 import type { PolicyDocument } from '../../agent/contract/policy.ts';
 import { parseAddressList, withAddresses } from '../../agent/policy/address-list.ts';
 import { checkFit } from '../../agent/policy/check-fit.ts';
 import { type Fault, sourceOf } from '../../agent/policy/faults.ts';
 import { readAndCheck, type TextFile } from '../../agent/policy/read.ts';
+import { FileError, readTextWithin } from './read-file.ts';
 
 export interface PolicyFiles {
   /** Empty where an error was found. */
@@ -62,12 +61,10 @@ function readInList(document: PolicyDocument, faults: Fault[]): PolicyDocument {
 /** The file as text; a fault where it cannot be read. */
 function readText(path: string): string | Fault {
   try {
-    const raw = readFileSync(path);
-    const bytes = path.endsWith('.gz') ? gunzipSync(raw, { maxOutputLength: bundleBytesMax }) : raw;
-    if (bytes.length > bundleBytesMax) return fault(path, `is longer than ${bundleBytesMax} bytes`);
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return readTextWithin(path, bundleBytesMax);
   } catch (error) {
-    return fault(path, `cannot be read: ${(error as Error).message}`);
+    if (!(error instanceof FileError)) throw error;
+    return fault(path, error.message);
   }
 }
 

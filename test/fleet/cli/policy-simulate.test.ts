@@ -180,8 +180,8 @@ t.test('what cannot be read', async (t) => {
   });
   t.match(lines(said), [{ index: 0, rule: 'p/ssh' }], 'what came before is judged');
   const failing: readonly (readonly [words: readonly string[], err: RegExp])[] = [
-    [['--pcap', join(folder, 'none')], /none: cannot be read: ENOENT/],
-    [['--pcap', folder], /cannot be read: EISDIR/],
+    [['--pcap', join(folder, 'none')], /none: cannot be read: there is no such file/],
+    [['--pcap', folder], /cannot be read: is a folder/],
     [['--pcap', policy], /not a capture file: it begins with 61706956/],
     [['--pcap', capture('wifi.pcap', [], 105)], /link type 105 \(IEEE 802.11\) is not read/],
   ];
@@ -220,7 +220,7 @@ t.test('--kernel without an agent that can', async (t) => {
   });
   t.match(await kernel(join(folder, 'nothing'), '--pcap', two), {
     code: 1,
-    err: /nothing: spawn .* ENOENT/,
+    err: /HUSK_AGENT is .*nothing, which is no program/,
     out: '',
   });
   const unable = agent('unable', 'echo "husk-agent: loading programs needs root" >&2; exit 1');
