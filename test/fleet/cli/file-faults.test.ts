@@ -35,7 +35,10 @@ const files: Readonly<Record<string, readonly [path: string, says: RegExp]>> = {
   'below a file': [join(policy, 'x'), /a part of its path is no folder/],
   'a device that never ends': ['/dev/zero', /is longer than \d+ bytes|not a capture file/],
   'not text': [file('binary', Uint8Array.of(0, 255, 254, 1)), /not text in UTF-8|not a capture file/],
-  nested: [file('deep', '['.repeat(100_000)), /nested deeper|has no policy|is no line of|no address|not a capture/],
+  nested: [
+    file('deep', '['.repeat(100_000)),
+    /nested deeper|has no policy|is no line of|no address|not a capture/,
+  ],
   'a packed file cut short': [
     file('cut.gz', Uint8Array.of(31, 139, 8, 0, 0)),
     /cannot be read|not a capture file|at byte 0/,
