@@ -51,7 +51,7 @@ Example:
         controllers: options.controller,
         data: options.data,
         parts: options.shadows ?? false,
-        remark: (line) => io.err(line),
+        progress: io.progress?.bind(io),
       });
       const faults = [...read, ...proven.faults];
       const errors = faults.filter((fault) => fault.severity === 'error').length;

@@ -70,16 +70,21 @@ function differenceOf(
   { thorough: isThorough = false, most }: Options,
   io: Io,
 ): PolicyDifference {
-  const bounds = isThorough ? usualBounds : shortBounds;
+  const slow = slowly(io.progress?.bind(io), 'comparing');
   try {
     return diffPolicies(before, after, {
-      bounds,
+      bounds: { ...(isThorough ? usualBounds : shortBounds), onSteps: slow.onSteps },
       differencesMax: most,
-      onProgress: slowly((line) => io.err(line), 'comparing'),
+      onProgress: slow.lists,
     });
   } catch (error) {
     if (!(error instanceof ClassesTooManyError)) throw error;
-    throw new Failure(isThorough ? error.message : `${error.message}; --thorough goes on for minutes`);
+    const advice = isThorough
+      ? 'compare in smaller steps: a version between the two, or one zone at a time'
+      : '--thorough goes on for minutes; a version between the two, with fewer rules changed, is compared sooner';
+    throw new Failure(`${error.message}; ${advice}`);
+  } finally {
+    slow.end();
   }
 }
 

@@ -92,7 +92,7 @@ Example:
       const proven = provePolicies(documents, {
         controllers: options.controller,
         data: options.data,
-        remark: (line) => io.err(line),
+        progress: io.progress?.bind(io),
       });
       const faults = [...read, ...proven.faults];
       for (const fault of faults) io.err(formatFault(fault));

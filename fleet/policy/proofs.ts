@@ -8,6 +8,7 @@ import {
   checkProofs,
   type Proven,
 } from '../../agent/policy/classes/check-proofs.ts';
+import { shortBounds } from '../../agent/policy/classes/diagram.ts';
 import { type Controller, controllerDefault } from '../../agent/policy/classes/expect.ts';
 import { dataPaths } from '../data-folder.ts';
 
@@ -19,17 +20,23 @@ export interface ProofsAsked {
   readonly controllers?: readonly Controller[] | undefined;
   readonly data: string;
   readonly parts?: boolean;
-  /** Says how far it is, where it takes long. */
-  readonly remark: (line: string) => void;
+  /** Says how far it is, where it takes long; null: it is done. */
+  readonly progress?: ((line: string | null) => void) | undefined;
 }
 
 export function provePolicies(documents: readonly PolicyDocument[], asked: ProofsAsked): Proven {
+  const slow = slowly(asked.progress, 'proving');
   const options: CheckProofsOptions = {
     controllers: asked.controllers ?? [controllerIn(asked.data)],
     parts: asked.parts ?? false,
-    onProgress: slowly(asked.remark, 'proving'),
+    bounds: { ...shortBounds, onSteps: slow.onSteps },
+    onProgress: slow.lists,
   };
-  return checkProofs(documents, options);
+  try {
+    return checkProofs(documents, options);
+  } finally {
+    slow.end();
+  }
 }
 
 /** The address by which devices are told to come, where the first name of the controller is one. */
@@ -45,15 +52,33 @@ function controllerIn(folder: string): Controller {
   return controllerDefault;
 }
 
-const remarkAfterMs = 2000;
+const remarkAfterMs = 500;
 
-/** A line every two seconds; none for what is quick. */
-export function slowly(remark: (line: string) => void, what: string): (done: number, of: number) => void {
+export interface Slow {
+  /** How many lists of rules are done. */
+  readonly lists: (done: number, of: number) => void;
+  /** For `bounds`: how far the one is that is looked at. */
+  readonly onSteps: (steps: number, max: number) => void;
+  readonly end: () => void;
+}
+
+/** Tells how far long work is, where somebody watches; nothing of what is quick. `tell`: null when it is done. */
+export function slowly(tell: ((line: string | null) => void) | undefined, what: string): Slow {
   let last = Date.now();
-  return (done, of) => {
-    if (Date.now() - last < remarkAfterMs) return;
+  let place = '';
+  const look = (more: string) => {
+    if (tell === undefined || Date.now() - last < remarkAfterMs) return;
     last = Date.now();
-    remark(`${what}: ${Math.floor((100 * done) / of)} % of ${of} list${of === 1 ? '' : 's'} of rules`);
+    tell(`${what}${place}${more}`);
+  };
+  return {
+    lists: (done, of) => {
+      const percent = Math.floor(100 * (done % 1));
+      place = `: list ${Math.min(Math.floor(done) + 1, of)} of ${of}${percent === 0 ? '' : `, ${percent} %`}`;
+      look('');
+    },
+    onSteps: (steps, max) => look(`, ${Math.ceil((100 * steps) / max)} % of the steps it may take`),
+    end: () => tell?.(null),
   };
 }
 

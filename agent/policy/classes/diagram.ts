@@ -20,6 +20,8 @@ export interface Bounds {
   readonly nodesMax: number;
   /** Steps of building and walking, some millions a second. */
   readonly stepsMax: number;
+  /** Called now and then. */
+  readonly onSteps?: (steps: number, max: number) => void;
 }
 
 /** Some minutes at the most, and a gigabyte. */
@@ -40,6 +42,9 @@ interface Node {
   readonly kids: Int32Array;
 }
 
+/** Between two calls of `onSteps`: some tenths of a second. */
+const stepsBetween = 500_000;
+
 /** A node number is an exact part of a pair's key: 2^26 × 2^26 is below 2^53. */
 const pairBase = 2 ** 26;
 
@@ -49,6 +54,7 @@ export class Diagrams {
   readonly #nodes: Node[] = [];
   readonly #interned = new Map<number, NodeId[]>();
   #steps = 0;
+  #stepsTold = 0;
 
   /** `levels`: how many classes each level has. */
   constructor(levels: readonly number[], bounds: Bounds = usualBounds) {
@@ -80,6 +86,10 @@ export class Diagrams {
   /** Throws ClassesTooManyError where the bound on steps is passed. */
   step(count = 1): void {
     this.#steps += count;
+    if (this.#steps - this.#stepsTold > stepsBetween) {
+      this.#stepsTold = this.#steps;
+      this.#bounds.onSteps?.(this.#steps, this.#bounds.stepsMax);
+    }
     if (this.#steps > this.#bounds.stepsMax) throw tooMany(`after ${this.#bounds.stepsMax} steps`);
   }
 

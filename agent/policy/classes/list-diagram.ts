@@ -244,29 +244,32 @@ function split(
   asking: number | null = null,
 ): { readonly lasts: readonly number[]; readonly lists: readonly (readonly number[] | null)[] } {
   const wanted = askedRuns(lines, list, level, asking);
-  const lasts = segments(diagrams, lines, list, level, wanted);
+  const parts = list.map((code) => {
+    const runs = lines.runs(lineIn(code), level);
+    return runs === null || wanted === null ? runs : common(runs, wanted);
+  });
+  const lasts = segments(diagrams, parts, level, wanted);
   const segmentOf = new Map(lasts.map((last, at) => [last, at]));
   const left = lasts.map((last, at) => {
     const isAsked = wanted === null || touches(wanted, at === 0 ? 0 : (lasts[at - 1] ?? 0) + 1, last);
     return isAsked ? new ListPruner(lines, level + 1, asking) : null;
   });
   const open = left.filter((one) => one !== null);
-  for (const code of list) {
-    const runs = lines.runs(lineIn(code), level);
+  list.forEach((code, of) => {
+    const runs = parts[of] ?? null;
     if (runs === null) {
       for (const one of open) one.push(code);
       diagrams.step(open.length);
-      continue;
+      return;
     }
-    const parts = wanted === null ? runs : common(runs, wanted);
-    for (let at = 0; at < parts.length; at += 2) {
-      const first = parts[at] ?? 0;
+    for (let at = 0; at < runs.length; at += 2) {
+      const first = runs[at] ?? 0;
       let segment = first === 0 ? 0 : (segmentOf.get(first - 1) ?? 0) + 1;
-      const end = segmentOf.get(parts[at + 1] ?? 0) ?? 0;
+      const end = segmentOf.get(runs[at + 1] ?? 0) ?? 0;
       diagrams.step(end - segment + 1);
       for (; segment <= end; segment++) left[segment]?.push(code);
     }
-  }
+  });
   return { lasts, lists: left.map((one) => one?.list() ?? null) };
 }
 
@@ -292,24 +295,18 @@ const isAsked = (lines: Lines, code: number, asking: number | null) =>
 /** Last class of each stretch in which the same lines of the list hold, as far as `wanted` goes. */
 function segments(
   diagrams: Diagrams,
-  lines: Lines,
-  list: readonly number[],
+  parts: readonly (Runs | null)[],
   level: number,
   wanted: Runs | null,
 ): readonly number[] {
-  const end = diagrams.classes(level) - 1;
-  const lasts = new Set<number>([end]);
-  const cut = (runs: Runs) => {
+  const lasts = new Set<number>([diagrams.classes(level) - 1]);
+  for (const runs of [wanted, ...parts]) {
+    if (runs === null) continue;
     for (let at = 0; at < runs.length; at += 2) {
       const first = runs[at] ?? 0;
       if (first > 0) lasts.add(first - 1);
       lasts.add(runs[at + 1] ?? 0);
     }
-  };
-  if (wanted !== null) cut(wanted);
-  for (const code of list) {
-    const runs = lines.runs(lineIn(code), level);
-    if (runs !== null) cut(wanted === null ? runs : common(runs, wanted));
   }
   return [...lasts].sort((a, b) => a - b);
 }

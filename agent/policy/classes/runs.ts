@@ -16,11 +16,19 @@ export function runsOf(inside: Uint8Array): Runs {
 /** Whether one of the classes is between two, both ends meant; null: all of them are there. */
 export function touches(runs: Runs | null, first: number, last: number): boolean {
   if (runs === null) return true;
-  for (let at = 0; at < runs.length; at += 2) {
-    if ((runs[at] ?? 0) > last) return false;
-    if ((runs[at + 1] ?? 0) >= first) return true;
+  const at = runFrom(runs, first);
+  return at < runs.length && (runs[at] ?? 0) <= last;
+}
+
+/** Where the first run stands that ends at a class or behind it. */
+function runFrom(runs: Runs, first: number): number {
+  let [low, high] = [0, runs.length >> 1];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((runs[middle * 2 + 1] ?? 0) < first) low = middle + 1;
+    else high = middle;
   }
-  return false;
+  return low * 2;
 }
 
 /** Whether both have a class in common; null: all classes. */
@@ -35,16 +43,14 @@ export function meetsRuns(a: Runs | null, b: Runs | null): boolean {
   return false;
 }
 
+/** By the shorter of the two: of a rule's few runs, each is looked for among the many of all rules. */
 export function common(a: Runs, b: Runs): Runs {
+  const [few, many] = a.length <= b.length ? [a, b] : [b, a];
   const runs: number[] = [];
-  let [i, j] = [0, 0];
-  while (i < a.length && j < b.length) {
-    const [endA, endB] = [a[i + 1] ?? 0, b[j + 1] ?? 0];
-    const first = Math.max(a[i] ?? 0, b[j] ?? 0);
-    const last = Math.min(endA, endB);
-    if (first <= last) runs.push(first, last);
-    if (endA <= endB) i += 2;
-    if (endB <= endA) j += 2;
+  for (let at = 0; at < few.length; at += 2) {
+    const [first, last] = [few[at] ?? 0, few[at + 1] ?? 0];
+    for (let of = runFrom(many, first); of < many.length && (many[of] ?? 0) <= last; of += 2)
+      runs.push(Math.max(first, many[of] ?? 0), Math.min(last, many[of + 1] ?? 0));
   }
   return Int32Array.from(runs);
 }

@@ -13,6 +13,14 @@ import { laidTogether } from '../../../../agent/policy/classes/laid-together.ts'
 import type { ListLine } from '../../../../agent/policy/classes/lines.ts';
 import { decider } from '../../../../agent/policy/classes/outcome.ts';
 import { cubeOf } from '../../../../agent/policy/classes/real.ts';
+import {
+  common,
+  joined,
+  meetsRuns,
+  outside,
+  runsOf,
+  touches,
+} from '../../../../agent/policy/classes/runs.ts';
 import { shadowedRules } from '../../../../agent/policy/classes/shadows.ts';
 import { plainDevice } from '../../../../agent/policy/device-view.ts';
 import { PacketEvaluator } from '../../../../agent/policy/evaluate.ts';
@@ -239,4 +247,41 @@ t.test('what stands before a change takes packets only where it ends their way',
       ['e24', 'refuted', 'list/d'],
     ],
   );
+});
+
+t.test('a change of everything tells how far it is, and ends in an error at its bound', async (t) => {
+  const { rules } = listed('ipc1', 3000, new Draw(seed));
+  const turned = rules.map(
+    (rule): PacketRule => ({ ...rule, action: rule.action === 'drop' ? 'allow' : 'drop' }),
+  );
+  const told: number[] = [];
+  const bounds = { nodesMax: 1_000_000, stepsMax: 2_000_000, onSteps: (steps: number) => told.push(steps) };
+  t.throws(() => diffPolicies([policy(rules)], [policy(turned)], { bounds }), {
+    name: 'ClassesTooManyError',
+  });
+  t.ok(told.length >= 2, `told ${told.length} times`);
+  t.strictSame(
+    told.toSorted((a, b) => a - b),
+    told,
+  );
+});
+
+t.test('runs, against the classes one by one', async (t) => {
+  const draw = new Draw(seed);
+  const classes = 12;
+  for (let round = 0; round < 500; round++) {
+    const [a, b] = [0, 1].map(() => Uint8Array.from({ length: classes }, () => draw.below(2)));
+    if (a === undefined || b === undefined) return;
+    const [one, other] = [runsOf(a), runsOf(b)];
+    t.strictSame(common(one, other), runsOf(a.map((has, at) => has & (b[at] ?? 0))));
+    t.strictSame(joined([one, other]), runsOf(a.map((has, at) => has | (b[at] ?? 0))));
+    t.strictSame(outside(one, classes), runsOf(a.map((has) => 1 - has)));
+    t.equal(
+      meetsRuns(one, other),
+      a.some((has, at) => has === 1 && b[at] === 1),
+    );
+    const first = draw.below(classes);
+    const last = first + draw.below(classes - first);
+    t.equal(touches(one, first, last), a.slice(first, last + 1).includes(1));
+  }
 });
