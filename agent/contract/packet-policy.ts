@@ -187,7 +187,7 @@ export interface Limit {
 }
 
 export interface Log {
-  /** One packet in so many. Default: 1. */
+  /** One packet in so many, of those that the rule decides or notes; what is above its limit is reported each. Default: 1. */
   readonly sample?: number;
 }
 

@@ -130,7 +130,7 @@ struct husk_rule {
     husk_u8 mode;        /* enum husk_mode */
     husk_u8 reject_with; /* enum husk_reject_with */
     husk_u8 flags;       /* HUSK_RULE_ */
-    husk_u32 log_sample; /* report one in so many; 0: drops and rejects alone are reported */
+    husk_u32 log_sample; /* report one in so many; 0: drops and rejects alone, each of them */
 };
 _Static_assert(sizeof(struct husk_rule) == 16, "husk_rule");
 

@@ -63,6 +63,7 @@ struct bench {
     husk_u8
         is_quiet; /* nothing is counted, reported or taken: twins, and connections that are judged again */
     husk_u8 is_counted;
+    husk_u8 is_untold;     /* stopped by a rule that reports one in so many, and not one of them */
     husk_u8 is_per_packet; /* what was decided hangs on more than the connection */
     husk_u8 is_cookie; /* brought a good SYN cookie: judged as the SYN that got it, which took the tokens */
     struct husk_zone zone; /* of the interface, copied: user space may change its entry meanwhile */
@@ -104,6 +105,7 @@ static __always_inline void bench_decide_nothing(struct bench *bench)
     result->monitored = HUSK_RULE_NONE;
     result->noted = 0;
     result->last_noted = HUSK_RULE_NONE;
+    bench->is_untold = 0;
 }
 
 #endif

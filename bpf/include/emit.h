@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Records for user space: enforced denials and drops, and what monitor mode would have denied or dropped.
- * Never for allows. A producer does not wait: a full ring loses the new record, a packet over the second's
- * budget is suppressed, and both are counted, per CPU, where it happened.
+ * Records for user space: enforced denials and drops, what monitor mode would have denied or dropped, and
+ * packets that a rule asks to be told of, one in so many. Never for other allows. A producer does not wait: a
+ * full ring loses the new record, a packet over the second's budget is suppressed, and both are counted, per
+ * CPU, where it happened.
  */
 #ifndef HUSK_EMIT_H
 #define HUSK_EMIT_H

@@ -30,12 +30,13 @@ static __always_inline husk_u32 hook_of(husk_u32 role)
                                      : HUSK_HOOK_TC_EGRESS;
 }
 
-/* Emits what was said of the packet on the bench. */
+/* Emits what was said of the packet on the bench, unless its rule reports one in so many and this is none of
+ * them. */
 GLOBAL husk_report(CONTEXT *ctx, husk_u32 role, husk_u32 rule, husk_u32 said)
 {
     struct bench *bench = bench_of(role);
     struct husk_control *shared = map_only_entry(&control);
-    if (!bench || !shared)
+    if (!bench || !shared || bench->is_untold)
         return 0;
     struct finding finding = {
         .serial = bench->serial,
@@ -163,8 +164,12 @@ GLOBAL husk_step(CONTEXT *ctx, husk_u32 role)
         husk_note(ctx, role, rule->rule, SAID(verdict, mode, reason), sample);
         return STEP_ON;
     }
-    if (verdict == HUSK_VERDICT_ALLOW && !bench->is_quiet && is_sampled(rule->rule, rule->log_sample))
+    bool is_allow = verdict == HUSK_VERDICT_ALLOW, is_told = !is_allow;
+    if (rule->log_sample && reason == HUSK_REASON_RULE && !bench->is_quiet)
+        is_told = is_sampled(rule->rule, rule->log_sample);
+    if (is_allow && is_told)
         husk_report(ctx, role, rule->rule, SAID(verdict, mode, reason));
+    bench->is_untold = !is_allow && !is_told; /* drops are reported where they are counted */
     return decide(bench, rule, verdict, reason);
 }
 

@@ -24,6 +24,7 @@ import type { CanaryCall } from '../../native/index.ts';
 import { addressBytes } from '../lab/frame.ts';
 import { ethernet, etherType, from6, ipv4, ipv6, protocol, tagged, tcp, to6, udp } from './frames.ts';
 import { ProgramLab, programsMissing, testRunIfindex } from './lab.ts';
+import type { PlainRule } from './plain-tables.ts';
 
 const EPERM = 1;
 /** Within what one canary takes. */
@@ -149,6 +150,29 @@ t.test('packet events', { skip: programsMissing() }, async (t) => {
     await new Promise((resolve) => setTimeout(resolve, 1100));
     t.equal((await run(ssh6)).length, 1, 'the next second has room again');
     lab.words.store(HuskControl.offset.packetEventsPerSecond, 0xffff_ffff);
+  });
+
+  await t.test('one in so many where a rule says so, the first among them', async (t) => {
+    let unused = 20;
+    const told = async (rule: PlainRule, packets: number) => {
+      const fresh = unused++;
+      await lab.fill(0, { zones, ingress: [{ ...rule, rule: fresh }] });
+      const events = await lab.packetEvents(() => {
+        lab.addon.testRun(lab.program('husk_xdp_ingress'), ssh6, { repeat: packets });
+      });
+      t.ok(events.every(({ head }) => head.rule === fresh));
+      return events.length;
+    };
+    for (const [name, rule] of Object.entries({
+      'an allow': { verdict: HuskVerdict.ALLOW },
+      'a log': { verdict: HuskVerdict.LOG },
+      'a drop': { verdict: HuskVerdict.DROP },
+      'a reject': { verdict: HuskVerdict.REJECT },
+      'a drop in monitor mode': { verdict: HuskVerdict.DROP, mode: HuskMode.MONITOR },
+    })) {
+      t.equal(await told({ ...rule, logSample: 10 }, 31), 4, name);
+      t.equal(await told({ ...rule, logSample: 1 }, 7), 7, `${name}, each`);
+    }
   });
 
   await t.test('what a full ring has no room for is counted as lost', async (t) => {
