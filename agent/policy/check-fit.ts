@@ -27,6 +27,8 @@ export interface Fit {
   readonly faults: readonly Fault[];
   /** What one generation's tables take of a device's kernel memory; null where they do not fit. */
   readonly tableBytes: number | null;
+  /** Rules and defaults that one generation counts. */
+  readonly counted: number;
 }
 
 /** For documents that were checked and are without error. */
@@ -34,16 +36,22 @@ export function checkFit(documents: readonly PolicyDocument[]): Fit {
   const faults = new FaultList();
   checkUnseen(documents, faults);
   // The compiler stops at the first of them.
-  if (faults.hasErrors) return { faults: faults.all(), tableBytes: null };
+  if (faults.hasErrors) return { faults: faults.all(), tableBytes: null, counted: 0 };
+  const counted = new Set<string>();
+  const ruleIndex = (id: string) => {
+    counted.add(id);
+    return 0;
+  };
   try {
-    return { faults: [], tableBytes: compile(documents, anyDevice).kernelBytes };
+    const { kernelBytes } = compile(documents, { ...anyDevice, ruleIndex });
+    return { faults: [], tableBytes: kernelBytes, counted: counted.size };
   } catch (error) {
     if (!(error instanceof OverLimitError)) throw error;
     const message = `${error.detail}: no device has room for it`;
     const place = placeOf(error.at, documents);
     if (place === null) faults.add({ severity: 'error', file: '', line: 0, column: 0, path: '', message });
     else faults.addAt({ ...place, index: documents.indexOf(place.document) }, message);
-    return { faults: faults.all(), tableBytes: null };
+    return { faults: faults.all(), tableBytes: null, counted: 0 };
   }
 }
 

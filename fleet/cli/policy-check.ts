@@ -39,14 +39,15 @@ packet shows it, which is an error. A policy under which devices cannot reach th
 warned of, as are rules that others above take every packet of.
 
 What the policy takes of a device's kernel memory is stated: a device refuses what is above its own ceiling
-(limits.kernelBytesMax, else an eighth of its memory and at least 16 MiB) before it loads anything.
+(limits.kernelBytesMax, else an eighth of its memory and at least 16 MiB) before it loads anything. Counters are for the
+rules of two policies at once; where that is more than a device has as a rule, it is said.
 
 Example:
   husk policy check branch.yaml lists.yaml
   husk policy check branch.yaml --controller 192.0.2.10:8883 --shadows`,
     )
     .action((files: readonly string[], options: Options) => {
-      const { documents, faults: read, tableBytes } = readPolicyFiles(files);
+      const { documents, faults: read, tableBytes, counted } = readPolicyFiles(files);
       const proven = provePolicies(documents, {
         controllers: options.controller,
         data: options.data,
@@ -56,8 +57,12 @@ Example:
       const faults = [...read, ...proven.faults];
       const errors = faults.filter((fault) => fault.severity === 'error').length;
       const { cpus } = options;
+      // A swap has the counters of two policies.
+      const counters = Math.max(usualSizes.counters, 2 * counted);
       const memory =
-        errors > 0 || tableBytes === null ? null : kernelMemory(tableBytes, { ...usualSizes, cpus });
+        errors > 0 || tableBytes === null
+          ? null
+          : kernelMemory(tableBytes, { ...usualSizes, counters, cpus });
       if (options.json === true) {
         const all = { isFaultless: errors === 0, documents: documents.length, faults, ...jsonOf(proven) };
         io.out(JSON.stringify({ ...all, kernelMemory: memory }, null, 2));
@@ -68,6 +73,10 @@ Example:
       if (options.json === true) return;
       io.out(`${documents.length} document${documents.length === 1 ? '' : 's'} without faults`);
       if (memory !== null) io.out(memoryText(memory));
+      if (counters > usualSizes.counters)
+        io.out(
+          `${counted} rules and defaults are counted: devices need limits.counters of ${counters} in their configuration, which is ${usualSizes.counters} where it says nothing`,
+        );
       sayProofs(proven, io);
     });
 };

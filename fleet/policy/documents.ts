@@ -19,6 +19,8 @@ export interface PolicyFiles {
   readonly faults: readonly Fault[];
   /** What one generation's tables take of a device's kernel memory; null where an error was found. */
   readonly tableBytes: number | null;
+  /** Rules and defaults that one generation counts. */
+  readonly counted: number;
 }
 
 export function readPolicyFiles(paths: readonly string[]): PolicyFiles {
@@ -31,10 +33,10 @@ export function readPolicyFiles(paths: readonly string[]): PolicyFiles {
   }
   const read = readAndCheck(texts, (document) => readInList(document, faults));
   const all = [...faults, ...read.faults];
-  if (!all.every(isWarning)) return { documents: [], faults: all, tableBytes: null };
-  const { faults: unfit, tableBytes } = checkFit(read.documents);
+  if (!all.every(isWarning)) return { documents: [], faults: all, tableBytes: null, counted: 0 };
+  const { faults: unfit, tableBytes, counted } = checkFit(read.documents);
   const documents = unfit.every(isWarning) ? read.documents : [];
-  return { documents, faults: [...all, ...unfit], tableBytes };
+  return { documents, faults: [...all, ...unfit], tableBytes, counted };
 }
 
 const isWarning = (fault: Fault) => fault.severity === 'warning';

@@ -48,3 +48,29 @@ t.test('and held to a ceiling', async (t) => {
   t.equal(said.code, 1);
   t.match(said.err, /of kernel memory in all: above 1 MiB/);
 });
+
+t.test('more rules than a device counts as a rule are said, and are in the sum', async (t) => {
+  const long = join(folder, 'long.json');
+  const rules = Array.from({ length: 2500 }, (_, index) => ({
+    id: `r${index}`,
+    from: `10.${index >> 8}.${index & 255}.0/24`,
+    action: 'drop',
+  }));
+  const spec = {
+    mode: 'enforce',
+    zones: { wan: { interfaces: ['wan0'] } },
+    ingress: [{ zone: 'wan', default: 'allow', rules }],
+    egress: [],
+  };
+  writeFileSync(
+    long,
+    JSON.stringify({ apiVersion: 'husk/v1', kind: 'PacketPolicy', metadata: { name: 'long' }, spec }),
+  );
+  const said = await husk(['policy', 'check', long]);
+  t.equal(said.code, 0, said.err);
+  t.match(said.out, /^2501 rules and defaults are counted: devices need limits\.counters of 5002 /m);
+  const countersOf = async (path: string) =>
+    JSON.parse((await husk(['policy', 'check', path, '--json'])).out).kernelMemory.counters;
+  t.ok((await countersOf(long)) > (await countersOf(file)));
+  t.notMatch((await husk(['policy', 'check', file])).out, /are counted/);
+});
