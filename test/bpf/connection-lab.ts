@@ -201,11 +201,6 @@ export class ConnectionLab {
   }
 }
 
-/** The frame that asks to allow a packet, for those who run the program themselves. */
-export const allowQuestion = (packet: PlainPacket, how: Circumstances) => question(ask.allow, packet, how);
-export const limitQuestion = (packet: PlainPacket, how: Circumstances) => question(ask.limit, packet, how);
-export const limitAnswer = (data: Uint8Array) => read(data).answer === 1;
-
 function question(kind: number, packet: PlainPacket, how: Circumstances): Uint8Array {
   const quote = packet.quote ?? new Uint8Array();
   const bytes = new Uint8Array(at.size + 8 + quote.length);
