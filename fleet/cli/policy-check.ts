@@ -90,6 +90,10 @@ function sayProofs({ proofs }: Proven, io: Io): void {
   for (const { id, result, limits } of written) {
     if (result === 'limited') io.out(shown(`  ${id}: within the limits of ${limits.join(', ')}`));
   }
+  for (const { kind, id, result, limits } of proofs) {
+    if ((kind === 'controller' || kind === 'dns') && result === 'limited')
+      io.out(shown(`the device reaches its ${id} within the limits of ${limits.join(', ')} alone`));
+  }
 }
 
 /** Without the bytes and the device that a counterexample was judged with. */

@@ -221,7 +221,15 @@ t.test('a controller that is cut off is warned of, with the rule', async (t) => 
     'of the data folder',
   );
   const let1 = '[{ zone: wan, default: drop, rules: [{ id: up, origin: device, action: allow }] }]';
-  t.match(await husk(['policy', 'check', file('let', { egress: let1 })]), { code: 0, err: '' });
+  const free = await husk(['policy', 'check', file('let', { egress: let1 })]);
+  t.match(free, { code: 0, err: '' });
+  t.notMatch(free.out, /within the limits/);
+  const rare = let1.replace('action: allow', 'action: allow, limit: { rate: 1/d, burst: 1 }');
+  const { out } = await husk(['policy', 'check', file('rare', { egress: rare })]);
+  t.match(
+    out,
+    /^the device reaches its controller at any address, tcp port 8883 within the limits of branch\/up \(1\/d, .*\) alone$/m,
+  );
   t.match(await husk(['policy', 'check', cut, '--controller', 'nowhere']), { code: 2, out: '' });
 });
 
