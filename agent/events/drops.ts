@@ -11,7 +11,7 @@ export interface Drop {
   readonly interface: string;
   readonly zone: string | null;
   readonly hook: string;
-  /** Of those that became events: beyond the budget of events, counters alone tell. */
+  /** Of those that became events: beyond the budget of events, and of the rule's `log.sample`, counters alone tell. */
   readonly packets: number;
   /** Milliseconds of boot time, of the first and of the last. */
   readonly sinceMs: number;
