@@ -168,6 +168,11 @@ static __always_inline husk_u8 state_alone(const struct packet *packet, bool is_
 static __always_inline husk_u8 state_within(const struct connection *connection, const struct packet *packet,
                                             bool is_loose)
 {
+    /* Whoever opens asks as for the first time: what is behind a connection may be gone, and a SYN that
+     * nobody counts would open another in its place. Only both sides at once open without being asked. */
+    const husk_u32 under_way = HUSK_CONNECTION_SENT | HUSK_CONNECTION_ANSWERED;
+    if (is_tcp_opening(packet) && (!connection->is_reply || connection->flags & under_way))
+        return HUSK_CONNECTION_NEW;
     /* What counts for both sides, under loose, is ANSWERED without a reply. */
     if (connection->is_reply || connection->flags & (HUSK_CONNECTION_REPLIED | HUSK_CONNECTION_ANSWERED))
         return HUSK_CONNECTION_ESTABLISHED;

@@ -214,14 +214,17 @@ const isUnasked = (
 
 /** A closed TCP connection is over for a SYN, which opens it anew. */
 const isOver = (connection: Connection, { tcpFlags }: Packet) =>
-  tcpFlags !== null && isClosed(connection) && (tcpFlags & (syn | ack)) === syn;
+  isClosed(connection) && isOpening(tcpFlags);
 
 const isClosed = ({ reset, finished }: Connection) => reset.size > 0 || finished.size === 2;
 
 function stateOf(connection: Connection, way: Way, { tcpFlags }: Packet, { tcp }: Settings): ConnectionState {
+  if (isOpening(tcpFlags) && (way === 'along' || connection.underWay.size > 0)) return 'new';
   if (way === 'against' || connection.isAnswered) return 'established';
   return tcp === 'loose' && isUnderWay(tcpFlags) ? 'established' : 'new';
 }
+
+const isOpening = (tcpFlags: number | null) => tcpFlags !== null && (tcpFlags & (syn | ack)) === syn;
 
 const isUnderWay = (tcpFlags: number | null) => tcpFlags !== null && (tcpFlags & (ack | syn)) === ack;
 
