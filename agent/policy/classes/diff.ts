@@ -4,7 +4,7 @@
 // same classes, laid over one another. What has the same outcome is left out; what is left is told packet class by
 // packet class. Every example is judged by the evaluator under both bundles before it is shown.
 
-import type { PolicyDocument } from '../../contract/policy.ts';
+import type { PolicyDocument, SynCookies } from '../../contract/policy.ts';
 import { type Direction, directions, ruleId } from '../ids.ts';
 import type { Bounds } from './diagram.ts';
 import { decider, type Outcome, type Verdict } from './outcome.ts';
@@ -192,6 +192,13 @@ function textsChanged(
               ...(admins.length === 0 ? [] : [[`${name}: admins`, JSON.stringify(admins)] as const]),
             ];
           }
+          case 'AddressSet': {
+            // Until when an addition counts is no matter of packets.
+            const { additions = [] } = document.spec;
+            return additions.length === 0
+              ? []
+              : [[`address set ${name}: additions`, JSON.stringify(additions)]];
+          }
           default:
             return [];
         }
@@ -230,6 +237,8 @@ function rulesChanged(
   };
 }
 
+const cookiesKey = ', SYN cookies';
+
 function settingsChanged(
   before: readonly PolicyDocument[],
   after: readonly PolicyDocument[],
@@ -239,7 +248,7 @@ function settingsChanged(
       documents.flatMap((document) => {
         if (document.kind !== 'PacketPolicy') return [];
         const { name } = document.metadata;
-        const { mode, unparseable = 'drop', connections = {}, zones } = document.spec;
+        const { mode, unparseable = 'drop', connections = {}, zones, ingress } = document.spec;
         const { tcp = 'loose', timeouts = {} } = connections;
         return [
           [`${name}: mode`, mode],
@@ -249,6 +258,9 @@ function settingsChanged(
             `${name}: timeout ${timeout}`,
             `${seconds} s`,
           ]),
+          ...ingress.flatMap(({ zone, synCookies }) =>
+            synCookies === undefined ? [] : [[`${name}: zone ${zone}${cookiesKey}`, cookieWords(synCookies)]],
+          ),
           ...Object.entries(zones).map(([zone, { uncovered = 'allow' }]) => [
             `${name}: zone ${zone}, uncovered`,
             uncovered,
@@ -256,9 +268,12 @@ function settingsChanged(
         ] as [string, string][];
       }),
     );
+  const cookieWords = ({ above, perSource }: SynCookies) =>
+    `above ${above}${perSource === undefined ? '' : `, ${perSource} per source`}`;
   const [old, fresh] = [settings(before), settings(after)];
   return [...new Set([...old.keys(), ...fresh.keys()])].flatMap((key) => {
     const [was, is] = [old.get(key), fresh.get(key)];
-    return was === is ? [] : [`${key} ${was ?? 'default'} → ${is ?? 'default'}`];
+    const absent = key.endsWith(cookiesKey) ? 'none' : 'default';
+    return was === is ? [] : [`${key} ${was ?? absent} → ${is ?? absent}`];
   });
 }

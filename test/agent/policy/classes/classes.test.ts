@@ -2,7 +2,12 @@
 // Method: small inputs with answers worked out by hand; interface kinds against the globs themselves.
 
 import t from 'tap';
-import type { PacketPolicy, PacketRule, PolicyDocument } from '../../../../agent/contract/policy.ts';
+import type {
+  PacketPolicy,
+  PacketRule,
+  PolicyDocument,
+  SynCookies,
+} from '../../../../agent/contract/policy.ts';
 import { ClassesTooManyError, Diagrams, leaf } from '../../../../agent/policy/classes/diagram.ts';
 import { diffPolicies } from '../../../../agent/policy/classes/diff.ts';
 import { type Controller, proveExpectations } from '../../../../agent/policy/classes/expect.ts';
@@ -85,6 +90,37 @@ t.test('a bound is an error and no answer', async (t) => {
     name: 'ClassesTooManyError',
     message: /fewer rules/,
   });
+});
+
+t.test('what no packet tells is told', async (t) => {
+  const cookies = (synCookies?: SynCookies) =>
+    policy([], {
+      ingress: [
+        { zone: 'wan', default: 'drop', rules: [], ...(synCookies === undefined ? {} : { synCookies }) },
+      ],
+    });
+  const settings = (before: PacketPolicy, after: PacketPolicy) => diffPolicies([before], [after]).settings;
+  const [none, some] = [cookies(), cookies({ above: '100/s' })];
+  t.strictSame(settings(some, some), []);
+  t.strictSame(settings(some, none), ['p: zone wan, SYN cookies above 100/s → none']);
+  t.strictSame(settings(some, cookies({ above: '100/s', perSource: '1/s' })), [
+    'p: zone wan, SYN cookies above 100/s → above 100/s, 1/s per source',
+  ]);
+
+  const set = (until: string): PolicyDocument => ({
+    apiVersion: 'husk/v1',
+    kind: 'AddressSet',
+    metadata: { name: 'urgent' },
+    spec: { addresses: ['192.0.2.1'], additions: [{ address: '192.0.2.2', until }] },
+  });
+  const blocked = policy([{ id: 'blocked', from: { set: 'urgent' }, action: 'drop' }], {
+    sets: { urgent: { addressSet: 'urgent' } },
+  });
+  const { texts } = diffPolicies(
+    [blocked, set('2030-01-01T00:00:00Z')],
+    [blocked, set('2031-01-01T00:00:00Z')],
+  );
+  t.strictSame(texts, ['address set urgent: additions written otherwise']);
 });
 
 t.test('differences in words', async (t) => {
