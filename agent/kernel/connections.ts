@@ -11,7 +11,6 @@ import {
   HUSK_CONNECTION_DEVICE,
   HUSK_CONNECTION_EGRESS,
   HUSK_CONNECTION_FORWARDED,
-  HUSK_CONNECTION_MIDSTREAM,
   HUSK_CONNECTION_REPLIED,
   HUSK_CONNECTION_REVERSED,
   HUSK_CONNECTION_TIMEOUT_SHIFT,
@@ -26,6 +25,7 @@ import {
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle } from '../../native/index.ts';
 import { formatBytes } from '../policy/addresses.ts';
+import { tcpFlagBits } from '../policy/numbers.ts';
 
 /** One end: the address as text, and the port, or the identifier of an ICMP echo, or 0. */
 export interface ConnectionEnd {
@@ -206,6 +206,9 @@ function* places(view: DataView): Generator<Place | null> {
   }
 }
 
+const tcp = 6;
+const { syn, ack } = tcpFlagBits;
+
 /** Null: its time is over, or it is void, or no program writes such. */
 function readPlace({ view, at }: Place, clock: ConnectionClock): Connection | null {
   const entry = decodeHuskConnection(view, at);
@@ -236,7 +239,7 @@ function readPlace({ view, at }: Place, clock: ConnectionClock): Connection | nu
     forwarded: has(state, HUSK_CONNECTION_FORWARDED),
     ownDevice: has(state, HUSK_CONNECTION_DEVICE),
     toDevice: has(state, HUSK_CONNECTION_TO_DEVICE),
-    midstream: has(state, HUSK_CONNECTION_MIDSTREAM),
+    midstream: entry.key.ipProto === tcp && (entry.first & (syn | ack)) !== syn,
     closed: has(state, HUSK_CONNECTION_CLOSED),
     idleSeconds,
     leftSeconds: timeout - idleSeconds,

@@ -94,7 +94,7 @@ _Static_assert(sizeof(struct husk_connection_key) == 40, "husk_connection_key");
 #define HUSK_CONNECTION_SERVICE 16    /* by the device, to what the configuration never drops replies of */
 #define HUSK_CONNECTION_TO_DEVICE 32  /* the packet that opened it was to the device */
 #define HUSK_CONNECTION_EGRESS 64     /* opened on its way out */
-#define HUSK_CONNECTION_MIDSTREAM 128 /* TCP, picked up after its beginning */
+#define HUSK_CONNECTION_ENDED 128     /* TCP: a FIN or RST of it was allowed, whether it counts or not */
 #define HUSK_CONNECTION_SENT 256      /* TCP: other than a SYN along the original direction, */
 #define HUSK_CONNECTION_ANSWERED 512  /* and against it */
 #define HUSK_CONNECTION_FIN_SENT 1024

@@ -75,7 +75,7 @@ export const HUSK_CONNECTION_DEVICE = 8;
 export const HUSK_CONNECTION_SERVICE = 16;
 export const HUSK_CONNECTION_TO_DEVICE = 32;
 export const HUSK_CONNECTION_EGRESS = 64;
-export const HUSK_CONNECTION_MIDSTREAM = 128;
+export const HUSK_CONNECTION_ENDED = 128;
 export const HUSK_CONNECTION_SENT = 256;
 export const HUSK_CONNECTION_ANSWERED = 512;
 export const HUSK_CONNECTION_FIN_SENT = 1024;
@@ -2423,7 +2423,7 @@ export function decodeHuskTrace(view: DataView, at: number): HuskTrace {
 
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = 'e58953c13d76313a2774f3527ab29e29b41271ac849847cfd2d8c7cfaffe210a';
+export const layoutDigest = 'fd0f0e6a472fdd67743d8761c6597b323c1799ac2381f32e27dcef12c98add21';
 
 export interface LayoutField {
   readonly name: string;

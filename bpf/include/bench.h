@@ -65,7 +65,8 @@ struct bench {
     husk_u8 is_counted;
     husk_u8 is_untold;     /* stopped by a rule that reports one in so many, and not one of them */
     husk_u8 is_per_packet; /* what was decided hangs on more than the connection */
-    husk_u8 is_cookie; /* brought a good SYN cookie: judged as the SYN that got it, which took the tokens */
+    husk_u8 is_cookie;     /* brought a good SYN cookie: judged as the SYN that got it */
+    husk_u8 is_paid;       /* and that took the tokens */
     struct husk_zone zone; /* of the interface, copied: user space may change its entry meanwhile */
     husk_u8 data[HUSK_EVENT_DATA_BYTES];
 };

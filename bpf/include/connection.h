@@ -231,6 +231,8 @@ static __always_inline husk_u32 flags_after(husk_u32 flags, const struct packet 
         flags |= HUSK_CONNECTION_ANSWERED;
     if (tcp & TCP_FIN)
         flags |= is_reply ? HUSK_CONNECTION_FIN_ANSWERED : HUSK_CONNECTION_FIN_SENT;
+    if (tcp & (TCP_FIN | TCP_RST))
+        flags |= HUSK_CONNECTION_ENDED;
     /* Who goes on has not reset it: the RST was another's, under its name. */
     husk_u32 reset = is_reply ? HUSK_CONNECTION_RESET_ANSWERED : HUSK_CONNECTION_RESET_SENT;
     if (tcp & TCP_RST)
@@ -383,8 +385,6 @@ static __always_inline void connection_open(struct connection *connection, const
         flags |= HUSK_CONNECTION_REVERSED;
     if (packet->fragment == FRAGMENT_FIRST)
         flags |= HUSK_CONNECTION_FRAGMENT;
-    if (packet->has_tcp && !is_tcp_opening(packet))
-        flags |= HUSK_CONNECTION_MIDSTREAM;
     husk_u32 rank = connection_insert(bucket, connection, packet, settings, ifindex, flags, generation, now);
     if (!connection->is_known)
         return; /* another CPU was first */

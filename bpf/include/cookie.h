@@ -7,9 +7,9 @@
  *     -> within the zone's rate, or in monitor mode: as any other
  *     -> answered here, with a cookie of the listening socket's: nothing is remembered
  *     -> no cookie to be had: held to a limit per source
- *   ACK, of no connection, to a listener, while cookies are out
+ *   ACK, of no connection, to a listener, while cookies are out; or of one that may have ended
  *     -> brings one back: judged as the SYN that got it, and opens the connection
- *     -> does not: dropped
+ *     -> does not: dropped; of one that may have ended: as any other
  *
  * The kernel makes the cookies and knows them again, so that the listener takes the ACK that the program let
  * through. bpf_tcp_gen_syncookie (5.4) asks for the listener; its younger sisters that do without (6.0) leave
@@ -56,13 +56,14 @@ static __always_inline bool is_cookie_zone(const struct bench *bench, husk_u32 r
            bench->packet.has_tcp && !bench->packet.fragment && bench->connection.state;
 }
 
-/* An ACK that may open a connection: of none that is known, or of one that was closed. */
+/* An ACK that may open a connection: of none that is known, or of one that a FIN or RST was of. Its socket
+ * may be gone, and while the kernel takes a cookie it takes it again. */
 static __always_inline bool brings_cookie(const struct bench *bench, husk_u32 role)
 {
     const struct connection *connection = &bench->connection;
     return is_cookie_zone(bench, role) && bench->zone.ingress_mode == HUSK_MODE_ENFORCE &&
            (bench->packet.tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_ACK &&
-           (!connection->is_known || connection->flags & HUSK_CONNECTION_CLOSED);
+           (!connection->is_known || connection->flags & HUSK_CONNECTION_ENDED);
 }
 
 /* A SYN that would open a connection, and may. */
@@ -135,7 +136,10 @@ GLOBAL husk_check_cookie(CONTEXT *ctx, husk_u32 role)
 {
     struct bench *bench = bench_of(role);
     struct answer *answer = answer_of(role);
-    if (!bench || !answer || !are_cookies_out() || !is_to_device(&bench->packet))
+    if (!bench || !answer || !is_to_device(&bench->packet))
+        return COOKIE_NOT_ASKED;
+    /* The kernel gives out cookies by itself too: what ended may have begun with one of those. */
+    if (!bench->connection.is_known && !are_cookies_out())
         return COOKIE_NOT_ASKED;
     const struct packet *packet = &bench->packet;
     read_asked(ctx, bench, answer, role, cookie_words_of(packet));
@@ -148,6 +152,8 @@ GLOBAL husk_check_cookie(CONTEXT *ctx, husk_u32 role)
     bpf_sk_release(sock);
     if (said)
         return bench->connection.is_known ? COOKIE_NOT_ASKED : COOKIE_BAD;
+    /* A cookie that was used before is no SYN that took a token. */
+    bench->is_paid = !bench->connection.is_known;
     if (bench->connection.is_known) {
         const struct husk_generation *generation = generation_of(bench->slot);
         if (!generation)

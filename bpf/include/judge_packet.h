@@ -311,6 +311,7 @@ static __always_inline struct bench *bench_clear(husk_u32 role, husk_u32 ifindex
     bench->is_quiet = is_twin(role);
     bench->is_per_packet = 0;
     bench->is_cookie = 0;
+    bench->is_paid = 0;
     bench->answer_bytes = 0;
     if (!is_twin(role)) {
         bench->slot = live_slot(shared);

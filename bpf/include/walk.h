@@ -105,7 +105,7 @@ GLOBAL husk_extra(husk_u32 role, husk_u32 index)
         return EXTRA_NO_TABLE;
     if (extra_differs(extra, bench))
         return EXTRA_FAILS;
-    if (!(extra->flags & HUSK_EXTRA_LIMIT) || bench->is_quiet || bench->is_cookie)
+    if (!(extra->flags & HUSK_EXTRA_LIMIT) || bench->is_quiet || bench->is_paid)
         return EXTRA_HOLDS;
     if (limit_take(&extra->limit, &bench->packet, bench_now(bench), false) == LIMIT_WITHIN)
         return EXTRA_HOLDS;

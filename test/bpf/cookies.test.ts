@@ -5,6 +5,7 @@
 
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { compileC, gccMissing } from '../lab/compile-c.ts';
 import { tcpFlag, tcpFrame } from '../lab/frame.ts';
 import { Guard, type GuardHook } from '../lab/guard.ts';
 import { Lab, labMissing } from '../lab/lab.ts';
@@ -312,6 +313,48 @@ t.test('who is real connects during a flood', { skip }, async (t) => {
     t.ok(result);
   });
 });
+
+/** How many conversations a client has who asks once, and then goes on from the ports that he has. */
+function replay(site: Site, how: 'syn' | 'ack', from: string): number {
+  const program = compileC(join(import.meta.dirname, 'syn_replay.c'));
+  const mac = Buffer.from(site.device.macOf('hckd')).toString('hex');
+  const argv = ['hckn', mac, from, '4242', own[0], `${port}`, how, '4'];
+  return Number(site.near.run(program, argv, { timeoutMs: 60_000 }));
+}
+
+t.test(
+  'who has had a connection asks for the next as anybody else',
+  { skip: skip || gccMissing() },
+  async (t) => {
+    const site = await openSite(t);
+    const limit = (burst: number) => ({ limit: { rate: '1/h', burst, per: 'source' } });
+    for (const [at, [way, hook]] of ways.entries()) {
+      for (const tcp of ['strict', 'loose'] as const) {
+        await t.test(`${way}, ${tcp}`, async (t) => {
+          const from = (last: number) => `198.19.${at * 2 + (tcp === 'loose' ? 1 : 0)}.${last}`;
+          await site.attach(hook);
+          // Each SYN is within the rate, and the kernel's own cookies are no others.
+          await site.guard.load(policy({ tcp, ...limit(9), name: `enough ${way + tcp}` }));
+          for (const [last, how] of (['syn', 'ack'] as const).entries())
+            t.equal(replay(site, how, from(last)), 5, `${how}: there are tokens for all of them`);
+          await site.guard.load(policy({ tcp, ...limit(3), name: `few ${way + tcp}` }));
+          // The ACK of a SYN that is of what ended before is held to be one that is brought again.
+          t.equal(replay(site, 'syn', from(2)), 2, 'syn: as many as there are tokens');
+          t.equal(replay(site, 'ack', from(3)), 3, 'ack: as many as there are tokens');
+          // Above the rate, and so by a cookie of the program's.
+          send(site.lab, { from: site.near, interface: 'hckn', frames: flood(site, 20) });
+          const { result, seen } = await during(site, () => replay(site, 'ack', from(4)));
+          t.equal(
+            result,
+            3,
+            'by a cookie too: the SYN has a token, and each ACK that brings it again another',
+          );
+          t.equal(seen.sent, 1);
+        });
+      }
+    }
+  },
+);
 
 t.test('where the kernel gives cookies only under pressure', { skip }, async (t) => {
   const site = await openSite(t, { syncookies: 1, backlog: 64 });

@@ -213,8 +213,7 @@ const isUnasked = (
 ) => way === 'against' && at.direction === 'ingress' && !hasGoneOut(connection);
 
 /** A closed TCP connection is over for a SYN, which opens it anew. */
-const isOver = (connection: Connection, { tcpFlags }: Packet) =>
-  isClosed(connection) && isOpening(tcpFlags);
+const isOver = (connection: Connection, { tcpFlags }: Packet) => isClosed(connection) && isOpening(tcpFlags);
 
 const isClosed = ({ reset, finished }: Connection) => reset.size > 0 || finished.size === 2;
 
