@@ -87,16 +87,16 @@ struct husk_connection_key {
 _Static_assert(sizeof(struct husk_connection_key) == 40, "husk_connection_key");
 
 /* Bits 0-15 of husk_connection.state; bits 16-18 are an enum husk_connection_timeout. */
-#define HUSK_CONNECTION_REPLIED 1     /* a packet came against the original direction */
-#define HUSK_CONNECTION_REVERSED 2    /* the original direction is from high to low */
-#define HUSK_CONNECTION_FORWARDED 4   /* a packet of it came in by one interface and went out by another */
-#define HUSK_CONNECTION_DEVICE 8      /* opened by the device itself */
-#define HUSK_CONNECTION_SERVICE 16    /* by the device, to what the configuration never drops replies of */
-#define HUSK_CONNECTION_TO_DEVICE 32  /* the packet that opened it was to the device */
-#define HUSK_CONNECTION_EGRESS 64     /* opened on its way out */
-#define HUSK_CONNECTION_ENDED 128     /* TCP: a FIN or RST of it was allowed, whether it counts or not */
-#define HUSK_CONNECTION_SENT 256      /* TCP: other than a SYN along the original direction, */
-#define HUSK_CONNECTION_ANSWERED 512  /* and against it */
+#define HUSK_CONNECTION_REPLIED 1    /* a packet came against the original direction */
+#define HUSK_CONNECTION_REVERSED 2   /* the original direction is from high to low */
+#define HUSK_CONNECTION_FORWARDED 4  /* a packet of it came in by one interface and went out by another */
+#define HUSK_CONNECTION_DEVICE 8     /* opened by the device itself */
+#define HUSK_CONNECTION_SERVICE 16   /* by the device, to what the configuration never drops replies of */
+#define HUSK_CONNECTION_TO_DEVICE 32 /* the packet that opened it was to the device */
+#define HUSK_CONNECTION_EGRESS 64    /* opened on its way out */
+#define HUSK_CONNECTION_ENDED 128    /* TCP: a FIN or RST of it was allowed, whether it counts or not */
+#define HUSK_CONNECTION_SENT 256     /* TCP: other than a SYN along the original direction, */
+#define HUSK_CONNECTION_ANSWERED 512 /* and against it */
 #define HUSK_CONNECTION_FIN_SENT 1024
 #define HUSK_CONNECTION_FIN_ANSWERED 2048
 #define HUSK_CONNECTION_CLOSED 4096   /* RST, or FIN of both sides */
