@@ -317,7 +317,11 @@ t.test('compiling twice gives the same bytes', async () => {
       const images = [prepare(documents).image, prepare(structuredClone(documents)).image];
       const [one, other] = images.map((image) =>
         JSON.stringify(image, (_, value) =>
-          value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
+          value instanceof Uint8Array
+            ? Buffer.from(value).toString('hex')
+            : typeof value === 'bigint'
+              ? String(value)
+              : value,
         ),
       );
       if (one !== other) throw new Error('the images differ');
