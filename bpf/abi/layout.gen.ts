@@ -80,6 +80,8 @@ export const HUSK_CONNECTION_SENT = 256;
 export const HUSK_CONNECTION_ANSWERED = 512;
 export const HUSK_CONNECTION_FIN_SENT = 1024;
 export const HUSK_CONNECTION_FIN_ANSWERED = 2048;
+export const HUSK_CONNECTION_RESET_SENT = 16384;
+export const HUSK_CONNECTION_RESET_ANSWERED = 32768;
 export const HUSK_CONNECTION_CLOSED = 4096;
 export const HUSK_CONNECTION_FRAGMENT = 8192;
 export const HUSK_CONNECTION_TIMEOUT_SHIFT = 16;
@@ -2423,7 +2425,7 @@ export function decodeHuskTrace(view: DataView, at: number): HuskTrace {
 
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = 'fd0f0e6a472fdd67743d8761c6597b323c1799ac2381f32e27dcef12c98add21';
+export const layoutDigest = '183e039013e84b25c952b347fe43fecebed36461613cbac22f4c650bcdb68358';
 
 export interface LayoutField {
   readonly name: string;
