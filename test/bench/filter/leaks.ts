@@ -141,7 +141,7 @@ async function swapUnderLoad(): Promise<LeakFigures> {
           if (kernel.confirm(trial) !== 'confirmed') throw new Error('a trial was not confirmed');
           swaps++;
           for (let flip = 0; flip < flips; flip++, swaps++) {
-            kernel.returnToPrevious();
+            await kernel.returnToPrevious();
             await new Promise((resolve) => setTimeout(resolve, flip % 2));
           }
         }
