@@ -270,14 +270,15 @@ export class BundleApplier {
   async #settle(bundle: InForce | null, documents: readonly PolicyDocument[]): Promise<void> {
     const { kernel, log } = this.#parts;
     const made = this.#compile(documents);
-    const tries = makeTries(documents, this.#facts());
+    const facts = this.#facts();
+    const tries = makeTries(documents, facts);
     const serial = bundle?.serial ?? 0;
     const generation = await kernel.loadStandby({
       serial,
       bundleDigest: bundle?.digest ?? noBundle,
       image: made.image,
     });
-    const proof = await kernel.prove(generation, tries);
+    const proof = await kernel.prove(generation, tries, facts.paths);
     this.#parts.beforeSwap?.(documents);
     kernel.settle(generation);
     this.#made = { ...made, untried: proof.untried, proven: describeProof(proof) };
@@ -448,7 +449,8 @@ export class BundleApplier {
 
       const made = this.#compile(documents);
       // At once, as long as what was read of large lists for the checks and the compiler is still at hand.
-      const tries = makeTries(documents, this.#facts());
+      const facts = this.#facts();
+      const tries = makeTries(documents, facts);
       this.#step('compiled');
 
       const generation = await kernel.loadStandby({
@@ -458,7 +460,7 @@ export class BundleApplier {
       });
       this.#step('loaded');
 
-      const proof = await kernel.prove(generation, tries);
+      const proof = await kernel.prove(generation, tries, facts.paths);
       this.#step('proven');
       signal.throwIfAborted();
 

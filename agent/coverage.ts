@@ -52,7 +52,7 @@ export function lowerUncovered(rules: readonly RuleState[], facts: CoverageFacts
   return rules.map((rule) => {
     if (rule.state !== 'enforced') return rule;
     const lacking = [...(places.get(rule.id) ?? [])].flatMap((at) =>
-      at === 'call' ? callLack(rule.id) : packetLack(rule.id, at),
+      at === 'call' ? callLack(rule.id) : at === 'operation' ? operationLack() : packetLack(rule.id, at),
     );
     return lacking.length === 0 ? rule : { id: rule.id, state: 'degraded', why: lacking.join(', ') };
   });
@@ -60,6 +60,12 @@ export function lowerUncovered(rules: readonly RuleState[], facts: CoverageFacts
   function callLack(id: string): string[] {
     const escapes = facts.documents.some((one) => one.kind === 'HardeningPolicy' && deniesConnect(one, id));
     return [...callsLack.map((name) => `${name} is not attached`), ...(escapes ? [connectEscapes] : [])];
+  }
+
+  function operationLack(): string[] {
+    return [...attached].some((hook) => hook.startsWith('guard_'))
+      ? []
+      : ['no hook that knows tasks is attached'];
   }
 
   function packetLack(id: string, at: 'ingress' | 'egress'): string[] {

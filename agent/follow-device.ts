@@ -231,7 +231,7 @@ export class DeviceFollower {
 
   #subjectKey(documents: readonly PolicyDocument[]): string {
     return documents
-      .flatMap((one) => (one.kind === 'HardeningPolicy' ? [one.spec.subject.cgroup] : []))
+      .flatMap((one) => (one.kind === 'HardeningPolicy' ? (one.spec.subject.cgroup ?? []) : []))
       .map((path) => `${path}=${this.#parts.cgroupId(path) ?? 'none'}`)
       .join(' ');
   }

@@ -25,6 +25,7 @@ import { streams } from './contract/event.ts';
 import { RefusalError } from './contract/refusal.ts';
 import { describeDevice } from './describe-device.ts';
 import { bootSecondsOf, readDevice } from './device-now.ts';
+import { devicePaths } from './device-paths.ts';
 import { makeAudit } from './events/audit.ts';
 import { Spool } from './events/spool.ts';
 import { DeviceFollower } from './follow-device.ts';
@@ -47,11 +48,13 @@ import { findHardwareId, hardwareIdOfMac, readMachine } from './os/machine.ts';
 import { systemRandom } from './os/random.ts';
 import { readSynCookies } from './os/syn-cookies.ts';
 import { ceilingLeast, ceilingPart } from './policy/kernel-memory.ts';
+import { operationNumbers, traitWords } from './policy/operation-words.ts';
 import {
   findCgroup,
   hardeningRoot,
   joinEndpoints,
   prepareBpffs,
+  readGuards,
   readIpsecByPolicy,
   readJoin,
   readObjects,
@@ -124,12 +127,20 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     addon,
     bpffs: config.bpffs,
     files: readObjects(),
+    guards: readGuards(features, log),
+    scratch: config.runDirectory,
     cgroup,
     sizes,
     random: (bytes) => systemRandom.bytes(bytes),
     onRecycled: ({ id, hits, bytes }) =>
       audit('counter.recycled', { rule: id, hits: Number(hits), bytes: Number(bytes) }),
   });
+  if (kernel.guards !== null)
+    log.info(
+      { tier: kernel.guards.tier, how: kernel.guards.how, hooks: kernel.guards.hooks.length },
+      'guards: attached',
+    );
+  else if (kernel.guardsWhy !== '') log.error({ why: kernel.guardsWhy }, 'guards: none');
   kernel.setPacketEventsPerSecond(config.events.packetPerSecond);
   const { store, damage } = BundleStore.open(files, storeFolder(config));
   if (damage !== null) {
@@ -158,6 +169,9 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
       patterns: config.interfaces,
       neverDrop: () => withControllers(config.neverDrop, [...endpoints]),
     });
+  /** Where paths are now, for policies of what tasks do; nothing where no program judges that. */
+  const pathsNow = () => (kernel.guards === null ? {} : { paths: devicePaths(kernel.guards.pathKey) });
+  const tierNow = () => (cgroup === null ? 'D' : (kernel.guards?.tier ?? tierOf(features)));
   const cgroupId = (path: string) => findCgroup(addon, cgroup, path);
   let changed = () => {};
   const setImages = new BuiltSetImages();
@@ -175,6 +189,8 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
       cgroupId,
       bootSeconds: (moment) => bootSecondsOf(clock, moment),
       setImages,
+      tier: tierNow(),
+      ...pathsNow(),
     }),
     memory: {
       sizes,
@@ -231,7 +247,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   const device = describeDevice({
     version,
     machine,
-    tier: cgroup === null ? 'D' : tierOf(features),
+    tier: tierNow(),
     who,
     kernel,
     applier,
@@ -276,6 +292,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     kernelNames: {
       ruleName: (index) => kernel.ruleName(index),
       interfaces: () => addon.interfaces(),
+      operationWords: { operations: operationNumbers, traits: traitWords },
       zoneName: (name) => zoneNameOf(applier.state().documents, name),
     },
     totals: () => kernel.totals(),
