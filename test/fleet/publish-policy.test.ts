@@ -106,7 +106,7 @@ t.test('what cannot be published leaves nothing behind', async (t) => {
   const { parts, order, store, published } = scene();
   const wide = (i: number) =>
     `2001:db8:aaaa:bbbb:cccc:dddd:${(i >> 16).toString(16)}:${(i & 65535).toString(16)}`;
-  const long = { ...documents[0], spec: { addresses: Array.from({ length: 460_000 }, (_, i) => wide(i)) } };
+  const long = { ...documents[0], spec: { addresses: Array.from({ length: 690_000 }, (_, i) => wide(i)) } };
   t.throws(() => publishPolicy(parts, { ...order, documents: [] }), { code: 'policy.invalid' });
   t.throws(() => publishPolicy(parts, { ...order, documents: [{ kind: 'x' }] }), { code: 'policy.invalid' });
   t.throws(() => publishPolicy(parts, { ...order, documents: [...documents, ...documents] }), {

@@ -96,7 +96,7 @@ t.test('hostile bundles', { skip, timeout: 290_000 }, async (t) => {
     fleet.assign(even, { serial: firstSerial }),
   );
   await refused('a bundle said to be larger than any may be', 'bundle.too-large', () =>
-    fleet.assign(even, { bytes: 17 * 1024 * 1024 }),
+    fleet.assign(even, { bytes: 25 * 1024 * 1024 }),
   );
 
   // Here and not among its like: a refusal that says the same as the one before is told once.
