@@ -171,19 +171,22 @@ async function theSpine(t: Test, fleet: TestController): Promise<void> {
   });
 
   await t.test('publish --wait follows it to its end', async (t) => {
-    const waiting = fleet.cli('policy', 'publish', policy, '--device', id, '--wait');
     const before = assignmentOf(device)?.serial ?? 0;
+    const waiting = fleet.running('policy', 'publish', policy, '--device', id, '--wait');
     const { serial, digest } = await eventually(() => {
       const one = assignmentOf(device);
       return one !== null && one.serial > before && one;
     }, 'the next one');
+    const told = (result: string) =>
+      eventually(() => waiting.err.some((line) => line.includes(result)), `a line with ${result}`);
+    await told('offered');
     for (const result of ['fetching', 'trial', 'confirmed']) {
       await device.report(serial, digest, result);
-      await new Promise((resolve) => setTimeout(resolve, 400));
+      await told(result);
     }
-    const said = await waiting;
+    const said = await waiting.ended;
     t.equal(said.code, 0, said.err);
-    t.match(said.err, /offered[\s\S]*trial[\s\S]*confirmed/);
+    t.match(said.err, /offered[\s\S]*fetching[\s\S]*trial[\s\S]*confirmed/);
     t.match(said.out, /confirmed by 1 of 1/);
     t.match(await row(), { inForce: { serial }, desired: { serial, result: 'confirmed' } });
 

@@ -19,10 +19,9 @@ export interface Said {
   readonly err: string;
 }
 
-/** One command, as typed; `--data` is not added. */
-export async function husk(words: readonly string[], env: Io['env'] = {}): Promise<Said> {
+/** One command, as typed; `--data` is not added. Its complaints and its progress grow in `err` while it runs. */
+export async function husk(words: readonly string[], env: Io['env'] = {}, err: string[] = []): Promise<Said> {
   const out: string[] = [];
-  const err: string[] = [];
   const code = await run(words, {
     out: (line) => void out.push(line),
     err: (line) => void err.push(line),
@@ -97,6 +96,12 @@ export class TestController {
 
   cli(...words: readonly string[]): Promise<Said> {
     return husk(words, { HUSK_DATA: this.folder });
+  }
+
+  /** The same, where what it has said so far matters before it ends. */
+  running(...words: readonly string[]): { readonly ended: Promise<Said>; readonly err: readonly string[] } {
+    const err: string[] = [];
+    return { ended: husk(words, { HUSK_DATA: this.folder }, err), err };
   }
 
   async json<T>(...words: readonly string[]): Promise<T> {
