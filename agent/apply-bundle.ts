@@ -13,32 +13,21 @@
 // One assignment is worked on at a time. A newer one ends a trial as superseded and only the newest waits.
 
 import type { Assignment, ConfirmationAsked, SignedEnvelope } from './contract/bundle.ts';
-import type { PolicyDocument } from './contract/policy.ts';
 import { type Refusal, RefusalError } from './contract/refusal.ts';
 import type { InForce, ReturnReason, RuleState } from './contract/state.ts';
 import { messageOf } from './contract/thrown.ts';
 import type { Kernel, LiveWord, LoadedGeneration } from './kernel/kernel.ts';
+import type { Made as MadePolicy, MadeWithTries, PolicyMaker } from './make-policy.ts';
 import type { Clock } from './os/clock.ts';
 import type { Log } from './os/log.ts';
 import { hexNonce, type Random } from './os/random.ts';
-import { baseline } from './policy/baseline.ts';
-import { checkDocuments } from './policy/check.ts';
-import { compile, compileFollowing } from './policy/compile.ts';
-import { formatFaults } from './policy/faults.ts';
-import {
-  type KernelMemory,
-  type KernelSizes,
-  kernelMemory,
-  mebibytes,
-  memoryText,
-} from './policy/kernel-memory.ts';
-import { parseDocuments } from './policy/parse.ts';
-import type { DeviceFacts, TableImage } from './policy/table-image.ts';
-import { makeTries } from './policy/tries.ts';
+import { type KernelMemory, memoryText } from './policy/kernel-memory.ts';
+import type { PolicyZone } from './policy/policy-zones.ts';
+import type { TableImage } from './policy/table-image.ts';
 import { describeProof, ruleStates } from './rule-states.ts';
 import type { Trusted } from './trust/keys.ts';
 import type { BundleStore, LastAssignment } from './trust/store.ts';
-import { type VerifiedBundle, verifyAssignment, verifyBundle, verifyConfirmation } from './trust/verify.ts';
+import { type SignedBundle, verifyAssignment, verifyBundle, verifyConfirmation } from './trust/verify.ts';
 
 /** Steps in their order; the log names each, and a fault test stops at one. */
 export const steps = [
@@ -72,17 +61,14 @@ export interface ApplyParts {
   readonly trusted: () => Trusted;
   readonly store: BundleStore;
   readonly kernel: Kernel;
-  /** Interfaces and cgroups as they are now; rule indexes come from the kernel. */
-  readonly facts: () => Omit<DeviceFacts, 'ruleIndex'>;
-  /** `ceiling`: bytes of the kernel that a policy may take, with all that does not hang on one. */
-  readonly memory: { readonly sizes: KernelSizes; readonly ceiling: number };
+  readonly maker: PolicyMaker;
   readonly trial: { readonly minimumSeconds: number; readonly maximumSeconds: number };
   readonly bootId: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Told of documents that are about to come into force, with their generation loaded. Does not throw. */
-  readonly beforeSwap?: (documents: readonly PolicyDocument[]) => void;
+  /** Told of zones that are about to come into force, with their generation loaded. Does not throw. */
+  readonly beforeSwap?: (zones: readonly PolicyZone[]) => void;
   /** Told after each step; a fault test stops the process in it. */
   readonly onStep: (step: Step) => void;
   /** Told whenever `state()` has changed. */
@@ -99,14 +85,10 @@ export interface ApplyState {
   /** What it takes of the kernel's memory, as it was stated before it was loaded, and what may be taken; bytes. */
   readonly memory: (KernelMemory & { readonly ceiling: number }) | null;
   readonly image: TableImage | null;
-  readonly documents: readonly PolicyDocument[];
 }
 
-/** A generation as this agent made it: what the kernel cannot be asked for. */
-interface Made {
-  readonly documents: readonly PolicyDocument[];
-  readonly image: TableImage;
-  readonly memory: KernelMemory;
+/** With what became of its proof. */
+interface Made extends MadePolicy {
   readonly untried: readonly string[];
   /** What was proven and how, for people. */
   readonly proven: string;
@@ -160,20 +142,13 @@ export class BundleApplier {
       const { confirmed } = this.#parts.store.record;
       if (confirmed === null) break;
       const bundle = this.#readConfirmed(confirmed);
-      if (!(bundle instanceof RefusalError)) {
-        if (await this.#enforceAtStart(confirmed, bundle.documents)) return;
-        // Pinned by an earlier life and in force: less than that is no answer to what stands in our way now.
-        if (this.#holds(confirmed)) return;
-        break;
-      }
-      const { code, detail } = bundle;
-      this.#parts.log.error(
-        { serial: confirmed.serial, code, detail },
-        'the confirmed bundle on the disk cannot be used',
-      );
-      this.#parts.audit('bundle.damaged', { serial: confirmed.serial, code, detail });
-      // The kernel may still hold it, whole: then it stays in force and only its text is unknown.
+      const refusal = bundle instanceof RefusalError ? bundle : await this.#enforceAtStart(confirmed, bundle);
+      if (refusal === null) return;
+      if (isOfText(refusal)) this.#damaged(confirmed, refusal);
+      // Pinned by an earlier life, the kernel may hold it, whole: less than that is no answer to what stands in our way
+      // now, and where its text is damaged only that is unknown.
       if (this.#holds(confirmed)) return;
+      if (!isOfText(refusal)) break;
       try {
         this.#parts.store.forgetConfirmed();
       } catch (error) {
@@ -181,25 +156,33 @@ export class BundleApplier {
         break;
       }
     }
-    if (this.#parts.kernel.status().inForce?.serial === 0) this.#made = this.#compile(baseline);
-    else await this.#settle(null, baseline);
+    const { kernel, maker } = this.#parts;
+    const made = maker.makeBaseline();
+    if (kernel.status().inForce?.serial === 0) this.#made = unproven(made);
+    else await this.#settle(null, made);
   }
 
-  /** False: this kernel does not take it now. It stays confirmed on the disk and is tried again when it is offered. */
-  async #enforceAtStart(confirmed: InForce, documents: readonly PolicyDocument[]): Promise<boolean> {
+  #damaged({ serial }: InForce, { code, detail }: Refusal): void {
+    this.#parts.log.error({ serial, code, detail }, 'the confirmed bundle on the disk cannot be used');
+    this.#parts.audit('bundle.damaged', { serial, code, detail });
+  }
+
+  /** null: it is in force. Refused, it stays confirmed on the disk and is tried again when it is offered. */
+  async #enforceAtStart(confirmed: InForce, bundle: SignedBundle): Promise<Refusal | null> {
     try {
-      await this.#enforce(confirmed, documents);
-      return true;
+      await this.#enforce(confirmed, bundle);
+      return null;
     } catch (error) {
-      const { code, detail } = refusalOf(error);
-      if (this.#notEnforced === detail) return false;
+      const refusal = refusalOf(error);
+      const { code, detail } = refusal;
+      if (isOfText(refusal) || this.#notEnforced === detail) return refusal;
       this.#notEnforced = detail;
       this.#parts.log.error(
         { serial: confirmed.serial, code, detail },
         'the confirmed bundle cannot be enforced',
       );
       this.#parts.audit('bundle.not-enforced', { serial: confirmed.serial, code, detail });
-      return false;
+      return refusal;
     }
   }
 
@@ -235,7 +218,7 @@ export class BundleApplier {
   }
 
   /** From the disk, verified again: a disk is no better than a network. */
-  #readConfirmed(confirmed: InForce): { readonly documents: readonly PolicyDocument[] } | RefusalError {
+  #readConfirmed(confirmed: InForce): SignedBundle | RefusalError {
     try {
       const stored = this.#parts.store.load(confirmed);
       if (stored === null)
@@ -247,40 +230,40 @@ export class BundleApplier {
           `the assignment on the disk is for serial ${assignment.serial}`,
         );
       }
-      return { documents: readPolicy(verifyBundle(assignment, stored.bundle)) };
+      return verifyBundle(assignment, stored.bundle);
     } catch (error) {
       if (error instanceof RefusalError) return error;
       return new RefusalError('bundle.storage', messageOf(error), { cause: error });
     }
   }
 
-  /** Without a trial: it was confirmed before, or is the baseline. What the kernel already holds is left alone. */
-  async #enforce(bundle: InForce | null, documents: readonly PolicyDocument[]): Promise<void> {
-    const { kernel } = this.#parts;
-    if (bundle !== null && this.#holds(bundle)) {
-      this.#made = { ...this.#compile(documents), proven: 'adopted as it was proven before' };
+  /** Without a trial: it was confirmed before. What the kernel already holds is left alone. */
+  async #enforce(confirmed: InForce, bundle: SignedBundle): Promise<void> {
+    const { kernel, maker } = this.#parts;
+    const made = await maker.make(bundle);
+    if (this.#holds(confirmed)) {
+      this.#made = { ...unproven(made), proven: 'adopted as it was proven before' };
       await this.#followNow();
       return;
     }
     // At first start both slots are empty: the baseline is the previous generation of whatever comes first.
-    if (bundle !== null && kernel.status().inForce === null) await this.#settle(null, baseline);
-    await this.#settle(bundle, documents);
+    if (kernel.status().inForce === null) await this.#settle(null, maker.makeBaseline());
+    await this.#settle(confirmed, made);
   }
 
-  async #settle(bundle: InForce | null, documents: readonly PolicyDocument[]): Promise<void> {
+  /** null: it is the baseline. */
+  async #settle(bundle: InForce | null, made: MadeWithTries): Promise<void> {
     const { kernel, log } = this.#parts;
-    const made = this.#compile(documents);
-    const tries = makeTries(documents, this.#facts());
     const serial = bundle?.serial ?? 0;
     const generation = await kernel.loadStandby({
       serial,
       bundleDigest: bundle?.digest ?? noBundle,
       image: made.image,
     });
-    const proof = await kernel.prove(generation, tries);
-    this.#parts.beforeSwap?.(documents);
+    const proof = await kernel.prove(generation, made.tries);
+    this.#parts.beforeSwap?.(made.image.zones);
     kernel.settle(generation);
-    this.#made = { ...made, untried: proof.untried, proven: describeProof(proof) };
+    this.#made = { ...unproven(made), untried: proof.untried, proven: describeProof(proof) };
     log.info({ serial, digest: generation.digest, proven: this.#made.proven }, 'in force');
   }
 
@@ -343,9 +326,10 @@ export class BundleApplier {
     // Confirmed in the kernel, but a full disk did not take it: then the one on record is the one before.
     const isOnRecord = confirmed?.serial === serial;
     const target = isOnRecord ? previous : confirmed;
-    const bundle = target === null ? { documents: baseline } : this.#readConfirmed(target);
+    const { maker } = this.#parts;
+    const bundle = target === null ? null : this.#readConfirmed(target);
     if (bundle instanceof RefusalError) throw bundle;
-    await this.#settle(target, bundle.documents);
+    await this.#settle(target, bundle === null ? maker.makeBaseline() : await maker.make(bundle));
     void this.#storeUntilDone(() => {
       if (isOnRecord) store.returnToPrevious();
       else if (trial !== null) store.endTrial(trial, { result: 'returned', reason: 'local-command' });
@@ -370,7 +354,7 @@ export class BundleApplier {
       if (!isDue(confirmed)) return null;
       const bundle = this.#readConfirmed(confirmed);
       if (bundle instanceof RefusalError) return false;
-      const done = await this.#enforceAtStart(confirmed, bundle.documents);
+      const done = (await this.#enforceAtStart(confirmed, bundle)) === null;
       if (done) this.#changed();
       return done;
     });
@@ -386,16 +370,9 @@ export class BundleApplier {
   }
 
   async #followNow(): Promise<number | null> {
-    const made = this.#made;
-    if (made === null) return null;
-    const { tables, leftOut } = compileFollowing(made.image, this.#parts.facts());
-    const isNew = (kind: number) => tables.find((table) => table.kind === kind);
-    const image = {
-      ...made.image,
-      leftOut,
-      tables: made.image.tables.map((table) => isNew(table.kind) ?? table),
-    };
-    this.#made = { ...made, image };
+    if (this.#made === null) return null;
+    const { made, tables } = this.#parts.maker.follow(this.#made);
+    this.#made = made;
     return this.#parts.kernel.follow(tables);
   }
 
@@ -409,9 +386,8 @@ export class BundleApplier {
       assignment: this.#last,
       rules: this.#made === null ? [] : ruleStates(this.#made.image.rules, this.#made.untried),
       proven: this.#made?.proven ?? 'nothing yet',
-      memory: this.#made === null ? null : { ...this.#made.memory, ceiling: this.#parts.memory.ceiling },
+      memory: this.#made === null ? null : { ...this.#made.memory, ceiling: this.#parts.maker.ceiling },
       image: this.#made?.image ?? null,
-      documents: this.#made?.documents ?? [],
     };
   }
 
@@ -440,15 +416,18 @@ export class BundleApplier {
   }
 
   async #apply(assignment: Assignment, envelope: Uint8Array, signal: AbortSignal): Promise<void> {
-    const { kernel, store } = this.#parts;
+    const { kernel, store, maker } = this.#parts;
     const before = this.#made;
     try {
-      const documents = readPolicy(await this.#fetch(assignment, envelope, signal));
-      this.#step('fetched');
-
-      const made = this.#compile(documents);
-      // At once, as long as what was read of large lists for the checks and the compiler is still at hand.
-      const tries = makeTries(documents, this.#facts());
+      const { bundle, keep } = await this.#fetch(assignment, envelope, signal);
+      const made = await maker.make(bundle, {
+        signal,
+        // A disk may take as long as a compiler.
+        meanwhile: () => {
+          keep();
+          this.#step('fetched');
+        },
+      });
       this.#step('compiled');
 
       const generation = await kernel.loadStandby({
@@ -458,7 +437,7 @@ export class BundleApplier {
       });
       this.#step('loaded');
 
-      const proof = await kernel.prove(generation, tries);
+      const proof = await kernel.prove(generation, made.tries);
       this.#step('proven');
       signal.throwIfAborted();
 
@@ -467,7 +446,7 @@ export class BundleApplier {
       await this.#try(
         assignment,
         generation,
-        { ...made, untried: proof.untried, proven: describeProof(proof) },
+        { ...unproven(made), untried: proof.untried, proven: describeProof(proof) },
         before,
         signal,
       );
@@ -476,18 +455,23 @@ export class BundleApplier {
     }
   }
 
-  async #fetch(assignment: Assignment, envelope: Uint8Array, signal: AbortSignal): Promise<VerifiedBundle> {
+  /** `keep` puts it on the disk, where it is not there yet. */
+  async #fetch(
+    assignment: Assignment,
+    envelope: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<{ readonly bundle: SignedBundle; readonly keep: () => void }> {
     this.#note({ serial: assignment.serial, digest: assignment.digest, result: 'fetching' });
     const kept = this.#readKept(assignment);
-    if (kept !== null) return kept;
+    if (kept !== null) return { bundle: kept, keep: () => {} };
     const bytes = await this.#linkOrThrow().fetchBundle(assignment.digest, assignment.bytes, signal);
     const bundle = verifyBundle(assignment, bytes);
-    this.#parts.store.keep(assignment, { assignment: envelope, bundle: bytes });
-    return bundle;
+    const { store } = this.#parts;
+    return { bundle, keep: () => store.keep(assignment, { assignment: envelope, bundle: bytes }) };
   }
 
   /** The bundle of an assignment that was fetched before; null: not there, or not whole any more. */
-  #readKept(assignment: Assignment): VerifiedBundle | null {
+  #readKept(assignment: Assignment): SignedBundle | null {
     try {
       const stored = this.#parts.store.load(assignment);
       return stored === null ? null : verifyBundle(assignment, stored.bundle);
@@ -510,7 +494,7 @@ export class BundleApplier {
   ): Promise<void> {
     const { kernel, store, trial: limits } = this.#parts;
     const seconds = Math.min(Math.max(assignment.trialSeconds, limits.minimumSeconds), limits.maximumSeconds);
-    this.#parts.beforeSwap?.(made.documents);
+    this.#parts.beforeSwap?.(made.image.zones);
     const trial = kernel.beginTrial(generation, seconds);
     this.#made = made;
     this.#step('swapped');
@@ -650,24 +634,6 @@ export class BundleApplier {
     return refused?.serial === assignment.serial && refused.digest === assignment.digest;
   }
 
-  /** Throws RefusalError policy.over-limit where it takes more of the kernel's memory than this device gives. */
-  #compile(documents: readonly PolicyDocument[]): Made {
-    const image = compile(documents, this.#facts());
-    const { sizes, ceiling } = this.#parts.memory;
-    const memory = kernelMemory(image.kernelBytes, sizes);
-    if (documents !== baseline && memory.total > ceiling) {
-      throw new RefusalError(
-        'policy.over-limit',
-        `${memoryText(memory)}; this device gives ${mebibytes(ceiling)}`,
-      );
-    }
-    return { documents, image, memory, untried: [], proven: 'not proven' };
-  }
-
-  #facts(): DeviceFacts {
-    return { ...this.#parts.facts(), ruleIndex: (id) => this.#parts.kernel.ruleIndex(id) };
-  }
-
   /**
    * The kernel has been told; a disk that is full now may have room in a while. False: given up, since the
    * agent stops or somebody on the device goes back; the next start finds the mark of the trial, and what the
@@ -744,14 +710,15 @@ export async function returnToPrevious(kernel: Kernel, store: BundleStore): Prom
   return true;
 }
 
-/** The documents of a bundle, faultless, or a refusal that lists every fault. */
-function readPolicy(bundle: VerifiedBundle): readonly PolicyDocument[] {
-  const { documents, faults } = parseDocuments(bundle.documents);
-  const all = faults.length > 0 ? faults : checkDocuments(documents);
-  const errors = all.filter((fault) => fault.severity === 'error');
-  if (errors.length > 0) throw new RefusalError('policy.invalid', formatFaults(errors.slice(0, 20)));
-  return documents;
-}
+const unproven = (made: MadePolicy): Made => ({
+  image: made.image,
+  memory: made.memory,
+  untried: [],
+  proven: 'not proven',
+});
+
+/** Whether it is the bundle's text that is at fault: no kernel would take it, now or later. */
+const isOfText = ({ code }: Refusal) => code.startsWith('bundle.') || code === 'policy.invalid';
 
 /** What is neither a refusal nor ours came from the kernel. */
 function refusalOf(error: unknown): Refusal {

@@ -11,56 +11,24 @@
 //
 // Where native XDP is refused by the driver, the next way is taken when it is tried (kernel/attach.ts).
 
-import type { PacketPolicy, PolicyDocument } from './contract/policy.ts';
 import type { AttachAt, IngressTry } from './kernel/attach.ts';
-import { packetPoliciesOn } from './policy/connection-settings.ts';
 import type { DeviceView } from './policy/device-view.ts';
 import { matchesGlob } from './policy/globs.ts';
-import { effectiveMode } from './policy/ids.ts';
+import type { PolicyZone } from './policy/policy-zones.ts';
 import type { LeftOut } from './policy/table-image.ts';
 import { placeInterfaces, type ZoneOf } from './policy/zone-rows.ts';
-
-export interface PolicyZone {
-  /** `document/zone`. */
-  readonly name: string;
-  readonly interfaces: readonly string[];
-  /** What passes where nothing is attached. */
-  readonly uncovered: 'allow' | 'drop';
-  /** A rule for what comes in asks for VLAN tags. */
-  readonly asksForTags: boolean;
-}
 
 export interface AttachPlan {
   readonly interfaces: readonly AttachAt[];
   readonly leftOut: readonly LeftOut[];
 }
 
-/** Zones of the packet policies that are on, in the order of the documents. */
-export function zonesOf(documents: readonly PolicyDocument[]): readonly PolicyZone[] {
-  return packetPoliciesOn(documents).flatMap((policy) =>
-    Object.entries(policy.spec.zones).map(([name, { interfaces, uncovered }]) => ({
-      name: `${policy.metadata.name}/${name}`,
-      interfaces,
-      uncovered: uncovered ?? 'allow',
-      asksForTags: asksForTags(policy, name),
-    })),
-  );
-}
-
-/** `document/zone` of an interface by its name, or null. */
-export function zoneNameOf(documents: readonly PolicyDocument[], name: string): string | null {
-  return (
-    zonesOf(documents).find(({ interfaces }) => interfaces.some((glob) => matchesGlob(glob, name)))?.name ??
-    null
-  );
-}
-
 export function planAttach(
-  documents: readonly PolicyDocument[],
+  zones: readonly PolicyZone[],
   device: DeviceView,
   xdpMode: 'native' | 'generic',
 ): AttachPlan {
-  const { placed, leftOut } = placeZones(zonesOf(documents), device);
+  const { placed, leftOut } = placeZones(zones, device);
   return {
     interfaces: placed
       .filter((one) => one.leftOut === null)
@@ -98,12 +66,4 @@ function whyTc({ interface: at, zone, defersVlans }: ZoneOf<PolicyZone>): string
   if (at.stripsTags !== true) return null;
   if (defersVlans) return 'the card takes off the tags of VLANs with zones of their own';
   return zone.asksForTags ? 'the card takes off the VLAN tags that the policy asks for' : null;
-}
-
-function asksForTags({ spec }: PacketPolicy, zone: string): boolean {
-  return spec.ingress.some(
-    (list) =>
-      list.zone === zone &&
-      list.rules.some((rule) => rule.vlan !== undefined && effectiveMode(spec.mode, rule.mode) !== 'off'),
-  );
 }

@@ -38,6 +38,8 @@ export interface Config {
   readonly limits: {
     /** Bytes, both generations and all other maps together. null: an eighth of the memory, at least 16 MiB. */
     readonly kernelBytesMax: number | null;
+    /** Bytes of memory that compiling a policy may take meanwhile. null: a quarter of the memory, at least 64 MiB. */
+    readonly prepareBytesMax: number | null;
     readonly connections: number;
     /** Token buckets of limits. */
     readonly buckets: number;
@@ -152,6 +154,11 @@ const configSchema = z
         kernelBytesMax: z
           .int()
           .min(4 * 1024 ** 2)
+          .nullable()
+          .default(null),
+        prepareBytesMax: z
+          .int()
+          .min(32 * 1024 ** 2)
           .nullable()
           .default(null),
         connections: z.int().min(64).max(4_194_304).default(usualSizes.connections),

@@ -5,15 +5,18 @@
 // those whose packets are judged elsewhere; a rule for calls needs all cgroup hooks. What lacks one is reported as degraded, with what is missing; so is a denial of
 // connect, for which cgroup hooks are not the full set, and SYN cookies that the kernel does not give as the policy wants them.
 
-import type { HardeningPolicy, PacketPolicy, PolicyDocument } from './contract/policy.ts';
 import type { RuleState } from './contract/state.ts';
 import { matchesGlob } from './policy/globs.ts';
-import { synCookiesId, zoneDefaultId } from './policy/ids.ts';
+import { isSynCookiesId } from './policy/ids.ts';
+import type { PolicyZone } from './policy/policy-zones.ts';
 import type { CompiledRule } from './policy/table-image.ts';
 
+/** Where a rule was compiled to, and what it is about. */
+export type CompiledPlace = Pick<CompiledRule, 'id' | 'at' | 'zone' | 'call' | 'verdict'>;
+
 export interface CoverageFacts {
-  readonly documents: readonly PolicyDocument[];
-  readonly compiled: readonly Pick<CompiledRule, 'id' | 'at'>[];
+  readonly zones: readonly PolicyZone[];
+  readonly compiled: readonly CompiledPlace[];
   /** Names of all interfaces of the namespace, attachable or not. */
   readonly interfaces: readonly string[];
   /** Attached hooks, as in `xdp_ingress wan0 native` or `connect4 /sys/fs/cgroup/x`. */
@@ -45,42 +48,43 @@ const ipsecEscapes =
 /** The states with `enforced` lowered where a hook is missing. */
 export function lowerUncovered(rules: readonly RuleState[], facts: CoverageFacts): readonly RuleState[] {
   const attached = new Set(facts.hooks.map((hook) => hook.split(' ').slice(0, 2).join(' ')));
-  const callsLack = callHooks.filter((name) => ![...attached].some((hook) => hook.startsWith(`${name} `)));
-  const places = new Map<string, Set<CompiledRule['at']>>();
-  for (const { id, at } of facts.compiled) places.set(id, (places.get(id) ?? new Set()).add(at));
+  const callsLack = callHooks
+    .filter((name) => ![...attached].some((hook) => hook.startsWith(`${name} `)))
+    .map((name) => `${name} is not attached`);
+  const places = Map.groupBy(facts.compiled, ({ id }) => id);
+  const zones = new Map(facts.zones.map((zone) => [zone.name, zone]));
+  /** Of each zone and direction once: thousands of rules ask. */
+  const lacks = new Map<string, readonly string[]>();
 
   return rules.map((rule) => {
     if (rule.state !== 'enforced') return rule;
-    const lacking = [...(places.get(rule.id) ?? [])].flatMap((at) =>
-      at === 'call' ? callLack(rule.id) : packetLack(rule.id, at),
-    );
-    return lacking.length === 0 ? rule : { id: rule.id, state: 'degraded', why: lacking.join(', ') };
+    const lacking = new Set((places.get(rule.id) ?? []).flatMap(lackOf));
+    return lacking.size === 0 ? rule : { id: rule.id, state: 'degraded', why: [...lacking].join(', ') };
   });
 
-  function callLack(id: string): string[] {
-    const escapes = facts.documents.some((one) => one.kind === 'HardeningPolicy' && deniesConnect(one, id));
-    return [...callsLack.map((name) => `${name} is not attached`), ...(escapes ? [connectEscapes] : [])];
+  function lackOf({ id, at, zone, call, verdict }: CompiledPlace): readonly string[] {
+    if (at === 'call')
+      return [...callsLack, ...(call === 'connect' && verdict === 'deny' ? [connectEscapes] : [])];
+    const key = `${at} ${zone}`;
+    const lack = lacks.get(key) ?? zoneLack(zone, at);
+    lacks.set(key, lack);
+    return isSynCookiesId(id) ? [...cookiesLack(facts.synCookies), ...lack] : lack;
   }
 
-  function packetLack(id: string, at: 'ingress' | 'egress'): string[] {
-    const zones = facts.documents.flatMap((one) =>
-      one.kind === 'PacketPolicy' ? zonesOfRule(one, id, at) : [],
-    );
-    const isCookies = at === 'ingress' && zones.some((zone) => isSynCookies(id, zone));
-    return [...(isCookies ? cookiesLack(facts.synCookies) : []), ...zones.flatMap(unreached)];
-
-    function unreached({ name, interfaces, uncovered }: Zone): string[] {
-      const there = facts.interfaces.filter((known) => interfaces.some((glob) => matchesGlob(glob, known)));
-      const unkept = uncovered === 'drop' ? (facts.uncoveredUnkept ?? '') : '';
-      if (there.length === 0)
-        return [`no interface of zone ${name} is there`, ...(unkept === '' ? [] : [unkept])];
-      const open = there
-        .filter((known) => facts.leftOut?.includes(known) !== true)
-        .filter((known) => !packetHooks[at].some((hook) => attached.has(`${hook} ${known}`)))
-        .map((known) => `${packetHooks[at].join(' or ')} is not attached to ${known}`);
-      const escapes = there.some((known) => facts.ipsecApart?.includes(known) === false);
-      return [...open, ...(escapes ? [ipsecEscapes] : []), ...(unkept === '' ? [] : [unkept])];
-    }
+  function zoneLack(of: string | null, at: 'ingress' | 'egress'): readonly string[] {
+    const zone = of === null ? undefined : zones.get(of);
+    if (zone === undefined) return [];
+    const { name, interfaces, uncovered } = zone;
+    const there = facts.interfaces.filter((known) => interfaces.some((glob) => matchesGlob(glob, known)));
+    const unkept = uncovered === 'drop' && facts.uncoveredUnkept ? [facts.uncoveredUnkept] : [];
+    if (there.length === 0)
+      return [`no interface of zone ${name.slice(name.indexOf('/') + 1)} is there`, ...unkept];
+    const open = there
+      .filter((known) => facts.leftOut?.includes(known) !== true)
+      .filter((known) => !packetHooks[at].some((hook) => attached.has(`${hook} ${known}`)))
+      .map((known) => `${packetHooks[at].join(' or ')} is not attached to ${known}`);
+    const escapes = there.some((known) => facts.ipsecApart?.includes(known) === false);
+    return [...open, ...(escapes ? [ipsecEscapes] : []), ...unkept];
   }
 }
 
@@ -93,39 +97,4 @@ function cookiesLack(setting: number | null = 2): string[] {
   return [
     `net.ipv4.tcp_syncookies is ${setting}: no SYN cookies before a listener's queue is full, until then ${instead}; with 2 they are given from the rate on`,
   ];
-}
-
-/** Whether the rule, or the default, is a denial of connect. */
-function deniesConnect({ metadata, spec }: HardeningPolicy, id: string): boolean {
-  if (id === `${metadata.name}/default-connect`) return spec.default?.connect === 'deny';
-  return spec.rules.some(
-    (rule) => `${metadata.name}/${rule.id}` === id && rule.connect !== undefined && rule.action === 'deny',
-  );
-}
-
-const isSynCookies = (id: string, { policy, name }: Zone) => synCookiesId(policy, name) === id;
-
-interface Zone {
-  readonly policy: PacketPolicy;
-  readonly name: string;
-  readonly interfaces: readonly string[];
-  readonly uncovered: 'allow' | 'drop';
-}
-
-/** The zones in whose list the rule, or whose default it, is. */
-function zonesOfRule(policy: PacketPolicy, id: string, at: 'ingress' | 'egress'): Zone[] {
-  const { name } = policy.metadata;
-  return policy.spec[at]
-    .filter(
-      (list) =>
-        list.rules.some((rule) => `${name}/${rule.id}` === id) ||
-        zoneDefaultId(policy, list.zone, at) === id ||
-        (at === 'ingress' && synCookiesId(policy, list.zone) === id),
-    )
-    .map((list) => ({
-      policy,
-      name: list.zone,
-      interfaces: policy.spec.zones[list.zone]?.interfaces ?? [],
-      uncovered: policy.spec.zones[list.zone]?.uncovered ?? 'allow',
-    }));
 }

@@ -5,7 +5,6 @@
 
 import type { NetworkInterface } from '../native/index.ts';
 import type { BundleApplier } from './apply-bundle.ts';
-import { zonesOf } from './attach-plan.ts';
 import type { Birth, Reported, RuleState } from './contract/state.ts';
 import { lowerUncovered } from './coverage.ts';
 import type { Drop } from './events/drops.ts';
@@ -123,8 +122,8 @@ const shownCounts = (counts: Readonly<Record<string, bigint>>) =>
 
 /** All interfaces, with their zone in the policy in force, why they are judged elsewhere, and what is attached and why. */
 function interfaceRows(parts: DeviceParts): Row[] {
-  const { documents, image } = parts.applier.state();
-  const zones = zonesOf(documents);
+  const { image } = parts.applier.state();
+  const zones = image?.zones ?? [];
   const { hooks } = parts.kernel.status();
   return parts.interfaces().map((one) => ({
     ...one,
@@ -195,10 +194,10 @@ function dropRows({ drops, clock }: DeviceParts): Row[] {
 /** Proven, and reached by a hook: only both together are called enforced. */
 function ruleStates(parts: DeviceParts): readonly RuleState[] {
   const { kernel, applier, interfaces, ipsecByPolicy, floor, synCookies } = parts;
-  const { documents, image, rules } = applier.state();
+  const { image, rules } = applier.state();
   const there = interfaces();
   return lowerUncovered(rules, {
-    documents,
+    zones: image?.zones ?? [],
     compiled: image?.rules ?? [],
     interfaces: there.map((one) => one.name),
     hooks: kernel.status().hooks,

@@ -5,6 +5,7 @@ import { deviceInterfaces } from './device-interfaces.ts';
 import { type DeviceNow, wantedInterfaces } from './follow-device.ts';
 import type { Clock } from './os/clock.ts';
 import type { NeverDrop } from './policy/device-view.ts';
+import type { TimeNow } from './prepare-policy.ts';
 
 export interface DeviceSources {
   readonly interfaces: () => readonly NetworkInterface[];
@@ -20,10 +21,8 @@ export function readDevice({ interfaces, pppoe, patterns, neverDrop }: DeviceSou
   return { all, view: { interfaces: wantedInterfaces(all, patterns), neverDrop: neverDrop() } };
 }
 
-/** The second of boot time that a moment (RFC 3339) is, never negative; null where nobody has set the time. */
-export function bootSecondsOf(clock: Clock, moment: string): number | null {
+/** The same moment by both clocks; null where nobody has set the time: a floor says what has passed, not what it is. */
+export function timeNow(clock: Clock): TimeNow | null {
   const { ms, quality } = clock.wall();
-  // A floor says what has passed, not what the time is.
-  if (ms === null || quality === 'floor') return null;
-  return Math.max(0, Math.ceil((clock.bootMs() + Date.parse(moment) - ms) / 1000));
+  return ms === null || quality === 'floor' ? null : { bootMs: clock.bootMs(), wallMs: ms };
 }

@@ -11,8 +11,7 @@
 // than before the agent was installed.
 
 import type { BundleApplier } from './apply-bundle.ts';
-import { type AttachPlan, placeZones, planAttach, zonesOf } from './attach-plan.ts';
-import type { PolicyDocument } from './contract/policy.ts';
+import { type AttachPlan, placeZones, planAttach } from './attach-plan.ts';
 import { messageOf } from './contract/thrown.ts';
 import { coveredInterfaces } from './covered-interfaces.ts';
 import type { AttachedHook, AttachWanted } from './kernel/attach.ts';
@@ -23,6 +22,7 @@ import type { Log } from './os/log.ts';
 import type { DeviceInterface, DeviceView } from './policy/device-view.ts';
 import { matchesGlob } from './policy/globs.ts';
 import { ownAddresses } from './policy/own-addresses.ts';
+import type { PolicyZone } from './policy/policy-zones.ts';
 
 /** The device as it is at one moment. */
 export interface DeviceNow {
@@ -111,14 +111,14 @@ export class DeviceFollower {
   }
 
   /**
-   * Before these documents come into force: hooks stand where they ask for them, so that no moment passes in which
+   * Before these zones come into force: hooks stand where they ask for them, so that no moment passes in which
    * they are in force and not met. Whatever else is attached stays until they are settled.
    */
-  prepare(documents: readonly PolicyDocument[]): void {
+  prepare(zones: readonly PolicyZone[]): void {
     this.#attachedTo = null;
     try {
       const { view } = this.#parts.device();
-      this.#attachTo(planAttach(documents, view, this.#parts.xdpMode), null);
+      this.#attachTo(planAttach(zones, view, this.#parts.xdpMode), null);
     } catch (error) {
       // Rules without their hooks are reported as degraded, and the next look tries again.
       this.#complain(messageOf(error));
@@ -145,8 +145,8 @@ export class DeviceFollower {
   }
 
   #attach({ view, all }: DeviceNow): boolean {
-    const { documents, isKnown, isWorking } = this.#policy();
-    const plan = planAttach(documents, view, this.#parts.xdpMode);
+    const { zones, isKnown, isWorking } = this.#policy();
+    const plan = planAttach(zones, view, this.#parts.xdpMode);
     const planned = new Set(plan.interfaces.map(({ index }) => index));
     // In a trial the policy before may come back by itself, and before one is known nothing is given up.
     const others = isWorking || !isKnown ? null : all.filter(({ index }) => !planned.has(index));
@@ -176,10 +176,10 @@ export class DeviceFollower {
   /** Compiling costs more than looking, so it is done only when an answer of the device's would differ. */
   async #follow({ view }: DeviceNow): Promise<boolean> {
     const { applier, log } = this.#parts;
-    const { documents, isWorking } = this.#policy();
+    const { cgroups, isWorking } = this.#policy();
     // Both slots are taken while an assignment is worked on: what changes meanwhile is followed afterwards.
     if (isWorking) return false;
-    const now = `${JSON.stringify(view)} ${this.#subjectKey(documents)}`;
+    const now = `${JSON.stringify(view)} ${this.#subjectKey(cgroups)}`;
     if (now === this.#followed) return false;
     const changed = await applier.follow();
     if (changed === null) return false;
@@ -198,17 +198,17 @@ export class DeviceFollower {
   }
 
   async #liftFloor({ view }: DeviceNow): Promise<boolean> {
-    const { documents, isKnown, isWorking } = this.#policy();
+    const { zones, isKnown, isWorking } = this.#policy();
     // Zones were not followed: what is new is in none yet, and would pass unjudged.
     if (!isKnown || isWorking || this.#followed === null) return false;
-    this.#covered = coveredInterfaces(placeZones(zonesOf(documents), view).placed, this.#hooks);
+    this.#covered = coveredInterfaces(placeZones(zones, view).placed, this.#hooks);
     return this.#followFloor(view, this.#covered);
   }
 
   async #followFloor(view: DeviceView, covered: readonly CoveredInterface[]): Promise<boolean> {
-    const { documents, isKnown, isWorking } = this.#policy();
+    const { zones, isKnown, isWorking } = this.#policy();
     if (!isKnown || isWorking) return false;
-    const globs = zonesOf(documents)
+    const globs = zones
       .filter(({ uncovered }) => uncovered === 'drop')
       .flatMap(({ interfaces }) => interfaces);
     const passing = covered.filter(({ index }) => view.interfaces.some((one) => one.index === index));
@@ -221,19 +221,17 @@ export class DeviceFollower {
   }
 
   #policy() {
-    const { documents, assignment, image } = this.#parts.applier.state();
+    const { assignment, image } = this.#parts.applier.state();
     return {
-      documents,
+      zones: image?.zones ?? [],
+      cgroups: image?.following.cgroups ?? [],
       isKnown: image !== null,
       isWorking: assignment !== null && working.has(assignment.result),
     };
   }
 
-  #subjectKey(documents: readonly PolicyDocument[]): string {
-    return documents
-      .flatMap((one) => (one.kind === 'HardeningPolicy' ? [one.spec.subject.cgroup] : []))
-      .map((path) => `${path}=${this.#parts.cgroupId(path) ?? 'none'}`)
-      .join(' ');
+  #subjectKey(cgroups: readonly string[]): string {
+    return cgroups.map((path) => `${path}=${this.#parts.cgroupId(path) ?? 'none'}`).join(' ');
   }
 }
 

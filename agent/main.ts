@@ -11,20 +11,19 @@ import { join } from 'node:path';
 import type { Addon } from '../native/index.ts';
 import { QueryAnswerer } from './answer-query.ts';
 import { BundleApplier, type Step } from './apply-bundle.ts';
-import { zoneNameOf } from './attach-plan.ts';
 import type { Row } from './cli/control.ts';
 import { AlreadyRunning, ControlServer } from './cli/control-server.ts';
 import { storeFolder } from './cli/offline.ts';
 import { tierOf } from './cli/probe.ts';
 import { runCommand } from './cli/program.ts';
-import { readBundleFolder, verifyFolder } from './cli/verify.ts';
+import { readBundleFolder } from './cli/verify.ts';
 import type { Config } from './config.ts';
 import type { Join } from './contract/enrollment.ts';
 import { envelopeKinds } from './contract/envelope.ts';
 import { streams } from './contract/event.ts';
 import { RefusalError } from './contract/refusal.ts';
 import { describeDevice } from './describe-device.ts';
-import { bootSecondsOf, readDevice } from './device-now.ts';
+import { readDevice, timeNow } from './device-now.ts';
 import { makeAudit } from './events/audit.ts';
 import { Spool } from './events/spool.ts';
 import { DeviceFollower } from './follow-device.ts';
@@ -38,15 +37,18 @@ import { fetchBundle } from './link/fetch-bundle.ts';
 import type { Incoming } from './link/inbox.ts';
 import { Session } from './link/session.ts';
 import { SessionMemory } from './link/session-memory.ts';
+import { PolicyMaker } from './make-policy.ts';
 import { withControllers } from './never-drop.ts';
 import { buildMs, version } from './os/build-info.ts';
 import { type Clock, SystemClock } from './os/clock.ts';
 import { DiskFiles, type Files } from './os/files.ts';
 import { makeLog } from './os/log.ts';
 import { findHardwareId, hardwareIdOfMac, readMachine } from './os/machine.ts';
+import { runWithMoreHeap } from './os/more-heap.ts';
 import { systemRandom } from './os/random.ts';
 import { readSynCookies } from './os/syn-cookies.ts';
 import { ceilingLeast, ceilingPart } from './policy/kernel-memory.ts';
+import { zoneNameOf } from './policy/policy-zones.ts';
 import {
   findCgroup,
   hardeningRoot,
@@ -60,15 +62,22 @@ import {
   stepClockIfAsked,
   watchInterfaces,
 } from './prepare-device.ts';
+import {
+  prepareCommand,
+  prepareElsewhere,
+  prepareLeast,
+  preparePart,
+  servePrepare,
+} from './prepare-elsewhere.ts';
 import { runView } from './query/views.ts';
 import { StateReporter } from './report-state.ts';
-import { BuiltSetImages } from './set-images.ts';
 import { type EventStream, streamEvents } from './stream-events.ts';
 import { type Identity, IdentityStore, trustSigners } from './trust/identity.ts';
 import { parseEndpoint } from './trust/join.ts';
 import type { Trusted } from './trust/keys.ts';
 import { fetchPinnedAuthority } from './trust/pinned-authority.ts';
 import { BundleStore } from './trust/store.ts';
+import { verifyAssignment, verifyBundle } from './trust/verify.ts';
 
 /** How often `events --follow` looks for new ones. */
 const followEveryMs = 250;
@@ -160,7 +169,21 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     });
   const cgroupId = (path: string) => findCgroup(addon, cgroup, path);
   let changed = () => {};
-  const setImages = new BuiltSetImages();
+  const maker = new PolicyMaker({
+    tenant: () => who.tenant,
+    kernel,
+    prepare: prepareElsewhere(
+      config.limits.prepareBytesMax ?? Math.max(prepareLeast, Math.floor(machine.memoryBytes / preparePart)),
+    ),
+    device: () => deviceNow().view,
+    cgroupId,
+    time: () => timeNow(clock),
+    memory: {
+      sizes,
+      ceiling:
+        config.limits.kernelBytesMax ?? Math.max(ceilingLeast, Math.floor(machine.memoryBytes / ceilingPart)),
+    },
+  });
   const applier = new BundleApplier({
     we: who,
     trusted: () => {
@@ -170,23 +193,13 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     },
     store,
     kernel,
-    facts: () => ({
-      ...deviceNow().view,
-      cgroupId,
-      bootSeconds: (moment) => bootSecondsOf(clock, moment),
-      setImages,
-    }),
-    memory: {
-      sizes,
-      ceiling:
-        config.limits.kernelBytesMax ?? Math.max(ceilingLeast, Math.floor(machine.memoryBytes / ceilingPart)),
-    },
+    maker,
     trial: config.trial,
     bootId: machine.bootId,
     clock,
     random: systemRandom,
     log,
-    beforeSwap: (documents) => follower.prepare(documents),
+    beforeSwap: (zones) => follower.prepare(zones),
     onStep: stopAtStep,
     onChange: () => {
       changed();
@@ -276,7 +289,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     kernelNames: {
       ruleName: (index) => kernel.ruleName(index),
       interfaces: () => addon.interfaces(),
-      zoneName: (name) => zoneNameOf(applier.state().documents, name),
+      zoneName: (name) => zoneNameOf(applier.state().image?.zones ?? [], name),
     },
     totals: () => kernel.totals(),
     spool,
@@ -419,8 +432,9 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     if (trusted === null)
       throw new RefusalError('bundle.signature', 'this device is not enrolled: it trusts nobody');
     const bundle = readBundleFolder(files, folder);
-    const { row } = verifyFolder(bundle, trusted, who);
-    const { serial, digest } = { serial: Number(row.serial), digest: String(row.digest) };
+    const assignment = verifyAssignment(bundle.assignment, trusted, who);
+    verifyBundle(assignment, bundle.bundle);
+    const { serial, digest } = assignment;
     store.keep({ serial, digest }, bundle);
     applier.offer(bundle.assignment);
     for (;;) {
@@ -479,6 +493,17 @@ async function main(): Promise<void> {
     if (code !== 'EPIPE') process.stderr.write(`husk-agent: standard output: ${code}\n`);
     process.exit(code === 'EPIPE' ? 0 : 1);
   });
+  if (process.argv[2] === prepareCommand) {
+    process.exitCode = await servePrepare(process.stdin, process.stdout);
+    return;
+  }
+  if (['judge', 'verify'].includes(process.argv[2] ?? '')) {
+    const status = runWithMoreHeap(process.argv.slice(2));
+    if (status !== null) {
+      process.exitCode = status;
+      return;
+    }
+  }
   const files = new DiskFiles();
   const addon = async () => (await import('../native/index.ts')).addon;
   process.exitCode = await runCommand(process.argv.slice(2), {

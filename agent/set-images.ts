@@ -1,29 +1,25 @@
 // Tables of big sets that were built before: a bundle that leaves a list as it is, or only adds to it, finds its
 // table here, and the kernel finds it in the generation in force.
 //
-// Found by the digest of what the set means (sorted ranges), which a list that was read anew gives again. Nothing is
-// kept alive: a table is there for as long as an image holds it, which is that of the policy in force.
+// Nothing is kept alive: a table is there for as long as an image holds its bytes, which is that of the policy in force.
 
-import { createHash } from 'node:crypto';
-import type { SetImage, SetImages } from './policy/set-tables/set-image.ts';
+import type { KnownSet } from './prepare-policy.ts';
 
-export class BuiltSetImages implements SetImages {
-  /** How many were not found, and built. */
-  built = 0;
-  /** An image's bytes are what its table holds on to. */
+export class BuiltSetImages {
   readonly #known = new Map<string, { readonly chunkBytes: number; readonly bytes: WeakRef<Uint8Array> }>();
 
-  get: SetImages['get'] = (family, ranges, build) => {
-    const key = createHash('sha256').update(`${family} `).update(ranges).digest('base64');
-    const known = this.#known.get(key);
-    const bytes = known?.bytes.deref();
-    if (known !== undefined && bytes !== undefined) return { family, chunkBytes: known.chunkBytes, bytes };
-    const image: SetImage = build();
-    this.built++;
-    for (const [other, { bytes: held }] of this.#known) {
-      if (held.deref() === undefined) this.#known.delete(other);
+  /** Those that are still there, with their bytes, by key. */
+  alive(): ReadonlyMap<string, { readonly set: KnownSet; readonly bytes: Uint8Array }> {
+    const alive = new Map<string, { readonly set: KnownSet; readonly bytes: Uint8Array }>();
+    for (const [key, { chunkBytes, bytes: held }] of this.#known) {
+      const bytes = held.deref();
+      if (bytes === undefined) this.#known.delete(key);
+      else alive.set(key, { set: { key, chunkBytes, byteLength: bytes.length }, bytes });
     }
-    this.#known.set(key, { chunkBytes: image.chunkBytes, bytes: new WeakRef(image.bytes) });
-    return image;
-  };
+    return alive;
+  }
+
+  learn({ key, chunkBytes }: KnownSet, bytes: Uint8Array): void {
+    this.#known.set(key, { chunkBytes, bytes: new WeakRef(bytes) });
+  }
 }

@@ -104,7 +104,7 @@ async function packageExecutable(name: string | undefined): Promise<void> {
         disableExperimentalSEAWarning: true,
         useCodeCache: true,
         execArgv: executable.execArgv,
-        execArgvExtension: 'none',
+        execArgvExtension: 'cli',
         assets: executable.assets,
       },
     });

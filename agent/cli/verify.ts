@@ -7,7 +7,7 @@ import { checkDocuments } from '../policy/check.ts';
 import { formatFaults } from '../policy/faults.ts';
 import { parseDocuments } from '../policy/parse.ts';
 import type { Trusted } from '../trust/keys.ts';
-import { verifyAssignment, verifyBundle } from '../trust/verify.ts';
+import { readBundle, verifyAssignment, verifyBundle } from '../trust/verify.ts';
 import type { Row } from './control.ts';
 
 export interface BundleFolder {
@@ -35,8 +35,9 @@ export function verifyFolder(
   we: { readonly tenant: string; readonly device: string },
 ): { readonly row: Row; readonly faults: string; readonly isAcceptable: boolean } {
   const assigned = verifyAssignment(assignment, trusted, we);
-  const verified = verifyBundle(assigned, bundle);
-  const { documents, faults } = parseDocuments(verified.documents);
+  const { bytes } = verifyBundle(assigned, bundle);
+  const { title, documents: values } = readBundle(bytes, assigned.tenant);
+  const { documents, faults } = parseDocuments(values);
   const all = [...faults, ...(faults.length === 0 ? checkDocuments(documents) : [])];
   return {
     row: {
@@ -45,7 +46,7 @@ export function verifyFolder(
       serial: assigned.serial,
       digest: assigned.digest,
       bytes: assigned.bytes,
-      title: verified.title,
+      title,
       documents: documents.map((one) => `${one.kind}/${one.metadata.name}`),
       trialSeconds: assigned.trialSeconds,
       issuedAt: new Date(assigned.issuedAt * 1000).toISOString(),

@@ -1,8 +1,7 @@
 // Rule counters: stable rule ids on dense indexes of a per-CPU array.
 //
-// A rule keeps its index over policy changes, so its counter goes on. The names are in a map beside the
-// counters and pinned with them: whoever reads one can read the other. An index is taken away from a rule
-// only when there is no free one and neither slot names it; what it had counted is handed over first.
+// Who has which index is in policy/counter-indexes.ts. The names are in a map beside the counters and pinned with
+// them: whoever reads one can read the other. What a rule had counted is handed over before its index is taken away.
 
 import {
   decodeHuskCounter,
@@ -12,7 +11,7 @@ import {
   HuskRuleName,
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle } from '../../native/index.ts';
-import { RefusalError } from '../contract/refusal.ts';
+import { CounterIndexes, type CounterIndexesNow } from '../policy/counter-indexes.ts';
 
 export interface RuleCounter {
   readonly id: string;
@@ -27,23 +26,21 @@ export class RuleCounters {
   readonly #addon: Addon;
   readonly #names: MapHandle;
   readonly #counters: MapHandle;
-  readonly #indexes = new Map<string, number>();
-  readonly #ids = new Map<number, string>();
+  readonly #indexes: CounterIndexes;
   readonly #onRecycled: (last: RuleCounter) => void;
-  /** As the map was made. */
-  readonly #countersMax: number;
 
   private constructor(
     addon: Addon,
     names: MapHandle,
     counters: MapHandle,
+    indexes: CounterIndexes,
     onRecycled: (last: RuleCounter) => void,
   ) {
     this.#addon = addon;
     this.#names = names;
     this.#counters = counters;
+    this.#indexes = indexes;
     this.#onRecycled = onRecycled;
-    this.#countersMax = addon.mapInfo(counters).maxEntries;
   }
 
   /** Reads the names that are in the kernel. `onRecycled` gets the last value of a rule whose index is taken away. */
@@ -53,33 +50,39 @@ export class RuleCounters {
     counters: MapHandle,
     onRecycled: (last: RuleCounter) => void,
   ): Promise<RuleCounters> {
-    const made = new RuleCounters(addon, names, counters, onRecycled);
     const all = await addon.readAll(names);
     const keys = new DataView(all.keys.buffer, all.keys.byteOffset, all.keys.byteLength);
     const values = new DataView(all.values.buffer, all.values.byteOffset, all.values.byteLength);
-    for (let i = 0; i < all.count; i++) {
-      const index = keys.getUint32(i * 4, true);
-      made.#remember(index, decodeHuskRuleName(values, i * HuskRuleName.size).id);
-    }
-    return made;
+    const given = Array.from({ length: all.count }, (_, at) => {
+      return [decodeHuskRuleName(values, at * HuskRuleName.size).id, keys.getUint32(at * 4, true)] as const;
+    });
+    const indexes = new CounterIndexes(addon.mapInfo(counters).maxEntries, given);
+    return new RuleCounters(addon, names, counters, indexes, onRecycled);
   }
 
   /** The index of a rule, given out at its first use. `inUse`: indexes that some slot names. */
   indexOf(id: string, inUse: ReadonlySet<number>): number {
-    const known = this.#indexes.get(id);
-    if (known !== undefined) return known;
-    const index = this.#freeIndex() ?? this.#recycle(inUse);
-    this.#zero(index);
+    const { index, isNew, from } = this.#indexes.give(id, inUse);
+    if (!isNew) return index;
+    // One that nobody has had was never counted.
+    if (from !== null) {
+      this.#handOver(from, index);
+      this.#zero(index);
+    }
     const value = new Uint8Array(HuskRuleName.size);
     encodeHuskRuleName(new DataView(value.buffer), 0, { id });
     this.#addon.update(this.#names, key(index), value);
-    this.#remember(index, id);
     return index;
+  }
+
+  /** What has been given out, for whoever compiles elsewhere. */
+  indexesNow(inUse: ReadonlySet<number>): CounterIndexesNow {
+    return this.#indexes.now(inUse);
   }
 
   /** The rule of an index; null where no rule has had it. */
   idOf(index: number): string | null {
-    return this.#ids.get(index) ?? null;
+    return this.#indexes.idOf(index);
   }
 
   /** All rules that have a counter, in order of index. */
@@ -90,43 +93,15 @@ export class RuleCounters {
     const rows: RuleCounter[] = [];
     for (let i = 0; i < all.count; i++) {
       const index = keys.getUint32(i * 4, true);
-      const id = this.#ids.get(index);
-      if (id !== undefined)
-        rows.push({ id, index, ...sum(all.values.subarray(i * perKey, (i + 1) * perKey)) });
+      const id = this.#indexes.idOf(index);
+      if (id !== null) rows.push({ id, index, ...sum(all.values.subarray(i * perKey, (i + 1) * perKey)) });
     }
     return rows.sort((a, b) => a.index - b.index);
   }
 
-  #remember(index: number, id: string): void {
-    this.#indexes.set(id, index);
-    this.#ids.set(index, id);
-  }
-
-  #freeIndex(): number | null {
-    if (this.#ids.size >= this.#countersMax) return null;
-    // Nearly always those given out are without a hole, so that the next is their number.
-    for (let index = this.#ids.size; index < this.#countersMax; index++)
-      if (!this.#ids.has(index)) return index;
-    for (let index = 0; index < this.#ids.size; index++) if (!this.#ids.has(index)) return index;
-    return null;
-  }
-
-  #recycle(inUse: ReadonlySet<number>): number {
-    for (const [id, index] of this.#indexes) {
-      if (inUse.has(index)) continue;
-      this.#onRecycled({
-        id,
-        index,
-        ...sum(this.#addon.lookup(this.#counters, key(index)) ?? new Uint8Array()),
-      });
-      this.#indexes.delete(id);
-      this.#ids.delete(index);
-      return index;
-    }
-    throw new RefusalError(
-      'policy.over-limit',
-      `all ${this.#countersMax} rule counters of this device are in use (limits.counters of its configuration)`,
-    );
+  #handOver(id: string, index: number): void {
+    const last = this.#addon.lookup(this.#counters, key(index)) ?? new Uint8Array();
+    this.#onRecycled({ id, index, ...sum(last) });
   }
 
   #zero(index: number): void {

@@ -14,6 +14,7 @@ import {
   HuskTrace,
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle, ProgramHandle } from '../../native/index.ts';
+import type { CounterIndexesNow } from '../policy/counter-indexes.ts';
 import type { Tries } from '../policy/judgement.ts';
 import { connectionBuckets, type KernelSizes, limitBuckets } from '../policy/kernel-memory.ts';
 import type { CompiledRule, Table } from '../policy/table-image.ts';
@@ -191,6 +192,11 @@ export class Kernel {
     // Until its generation is loaded, nothing in the kernel names it.
     this.#inUse.add(index);
     return index;
+  }
+
+  /** Rule indexes as they are given out now, for a compiler in another process. */
+  counterIndexes(): CounterIndexesNow {
+    return this.#counters.indexesNow(this.#inUse);
   }
 
   ruleName(index: number): string | null {

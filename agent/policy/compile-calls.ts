@@ -97,7 +97,7 @@ export class CallCompiler {
       if (verdict === undefined) continue;
       const id = callDefaultId(document, call);
       if (verdict === 'deny' && call === 'socket') refuseUnseen(id, undefined);
-      const rule = this.#addRule({ id, at: 'call', mode, verdict });
+      const rule = this.#addRule({ id, at: 'call', mode, verdict, zone: null, call });
       const entry: HuskCallRule = {
         ...anyCall,
         subjects,
@@ -118,7 +118,10 @@ export class CallCompiler {
     const set = this.#resolver.callMatch(document.metadata.name, rule.connect ?? rule.bind ?? {});
     const reach = callReach(rule, set);
     if (reach.call === 'socket' && rule.action === 'deny') refuseUnseen(id, rule.socket?.family);
-    const index = this.#addRule({ id, at: 'call', mode, verdict: rule.action });
+    const index = this.#addRule({
+      ...{ id, at: 'call', mode, verdict: rule.action, zone: null },
+      call: reach.call,
+    });
     const condition = addressCondition(set, this.#setTable, id);
     const common: HuskCallRule = {
       ...anyCall,

@@ -128,9 +128,12 @@ export class PacketCompiler {
     for (const direction of directions) {
       for (const list of spec[direction]) {
         const zone = numbers.get(list.zone) ?? 0;
-        for (const rule of list.rules) this.#addPacketRule(document, direction, zone, numbers, rule);
+        const name = `${document.metadata.name}/${list.zone}`;
+        for (const rule of list.rules)
+          this.#addPacketRule(document, direction, { zone, name }, numbers, rule);
         const id = zoneDefaultId(document, list.zone, direction);
-        const rule = this.#addRule({ id, at: direction, mode, verdict: list.default });
+        const of = { at: direction, zone: name, call: null, mode } as const;
+        const rule = this.#addRule({ ...of, id, verdict: list.default });
         defaults.set(`${direction} ${list.zone}`, {
           rule,
           verdict: verdicts[list.default],
@@ -138,7 +141,7 @@ export class PacketCompiler {
         });
         if (list.synCookies === undefined) continue;
         const cookies = synCookiesId(document, list.zone);
-        cookieRules.set(list.zone, this.#addRule({ id: cookies, at: direction, mode, verdict: 'allow' }));
+        cookieRules.set(list.zone, this.#addRule({ ...of, id: cookies, verdict: 'allow' }));
         this.#synLimits[zone] = synLimits(cookies, list.synCookies);
       }
     }
@@ -167,14 +170,15 @@ export class PacketCompiler {
   #addPacketRule(
     document: PacketPolicy,
     direction: Direction,
-    zone: number,
+    { zone, name }: { readonly zone: number; readonly name: string },
     zones: ReadonlyMap<string, number>,
     rule: PacketRule,
   ): void {
     const mode = effectiveMode(document.spec.mode, rule.mode);
     if (mode === 'off') return;
     const id = ruleId(document, rule);
-    const index = this.#addRule({ id, at: direction, mode, verdict: rule.action });
+    const verdict = rule.action;
+    const index = this.#addRule({ id, at: direction, mode, verdict, zone: name, call: null });
     const from = rule.from === undefined ? null : this.#resolver.match(document, rule.from);
     const to = rule.to === undefined ? null : this.#resolver.match(document, rule.to);
     for (const set of [from, to]) this.#nameSet(set, id);

@@ -13,6 +13,7 @@ import type { PolicyDocument } from '../contract/policy.ts';
 import { CallCompiler } from './compile-calls.ts';
 import { PacketCompiler } from './compile-packets.ts';
 import { type FollowingTables, followCgroups, followInterfaces } from './following.ts';
+import { zonesOf } from './policy-zones.ts';
 import { resolverOf } from './sets.ts';
 import type { AddRule, CompiledRule, DeviceFacts, TableImage } from './table-image.ts';
 import { kernelBytesOf } from './tables.ts';
@@ -37,6 +38,7 @@ export function compile(documents: readonly PolicyDocument[], facts: DeviceFacts
   const tables = [...packets.tables(facts), ...calls.tables(facts)].toSorted((a, b) => a.kind - b.kind);
   return {
     tables,
+    zones: zonesOf(documents),
     rules,
     sets: [...packets.sets(), ...calls.sets()],
     settings: packets.settings(facts),

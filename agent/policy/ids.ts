@@ -16,6 +16,8 @@ export const zoneDefaultId = (document: Named, zone: string, direction: Directio
   `${document.metadata.name}/${zone}:default-${direction}`;
 export const synCookiesId = (document: Named, zone: string) =>
   `${document.metadata.name}/${zone}:syn-cookies`;
+/** Whether an id, of whatever document, is one of `synCookiesId`: no rule's own may have a colon in it. */
+export const isSynCookiesId = (id: string) => id.endsWith(':syn-cookies');
 export const callDefaultId = (document: Named, call: CallName) => `${document.metadata.name}/default-${call}`;
 
 const strictness: Record<Mode, number> = { off: 0, monitor: 1, enforce: 2 };

@@ -6,6 +6,8 @@
 import type { HuskGeneration } from '../../bpf/abi/layout.gen.ts';
 import type { DeviceView } from './device-view.ts';
 import type { Following } from './following.ts';
+import type { CallName } from './ids.ts';
+import type { PolicyZone } from './policy-zones.ts';
 import type { SetImages } from './set-tables/set-image.ts';
 
 /** One table of an image: what becomes one new map in the kernel. */
@@ -34,6 +36,10 @@ export interface CompiledRule {
   readonly at: 'ingress' | 'egress' | 'call';
   readonly mode: 'monitor' | 'enforce';
   readonly verdict: 'allow' | 'drop' | 'reject' | 'log' | 'deny';
+  /** `document/zone` that it is of; null: it judges calls. */
+  readonly zone: string | null;
+  /** What it judges; null: packets. */
+  readonly call: CallName | null;
 }
 
 export interface CompiledSet {
@@ -52,6 +58,7 @@ export interface TableImage {
   readonly tables: readonly Table[];
   /** What the generation's own record says besides. */
   readonly settings: GenerationSettings;
+  readonly zones: readonly PolicyZone[];
   readonly rules: readonly CompiledRule[];
   readonly sets: readonly CompiledSet[];
   /** Interfaces of zones that are judged elsewhere, and why. */

@@ -1,7 +1,7 @@
 // From bytes that anybody may have sent to an assignment, a bundle, a confirmation that can be acted on.
 //
 // The order is fixed: size, then form of the envelope, then signatures, and only then is the payload read;
-// for a bundle the signed length, then the signed digest, then the JSON. What is signed is read strictly:
+// for a bundle the signed length and the signed digest, and then, apart from it, the JSON. What is signed is read strictly:
 // a field this version does not know is a refusal, since a later version may have put a condition into it
 // that we would be ignoring. New fields come with a new `v` and a new payload type.
 //
@@ -25,15 +25,16 @@ import type { Trusted } from './keys.ts';
 declare const verified: unique symbol;
 
 /** A bundle whose every byte is covered by a trusted signature. Made by `verifyBundle` alone. */
-export interface VerifiedBundle {
+export interface SignedBundle {
   readonly [verified]: true;
-  readonly assignment: Assignment;
+  readonly bytes: Uint8Array;
+}
+
+/** What a bundle says, its documents not looked at yet: the policy's own parser does that. */
+export interface BundleText {
   /** For people. */
   readonly title: string;
-  /** Not looked at yet: the policy's own parser does that. */
   readonly documents: readonly unknown[];
-  /** The very bytes, for the store. */
-  readonly bytes: Uint8Array;
 }
 
 /** Signatures of one envelope; more is somebody trying to keep us busy. */
@@ -100,8 +101,8 @@ export function verifyAssignment(
   return assignment;
 }
 
-/** The bundle that the assignment speaks of. */
-export function verifyBundle(assignment: Assignment, bytes: Uint8Array): VerifiedBundle {
+/** The bundle that the assignment speaks of, by its length and digest. What is in it is `readBundle`'s to say. */
+export function verifyBundle(assignment: Assignment, bytes: Uint8Array): SignedBundle {
   if (bytes.length !== assignment.bytes) {
     throw new RefusalError('bundle.digest', `${bytes.length} bytes, ${assignment.bytes} are signed`);
   }
@@ -109,13 +110,15 @@ export function verifyBundle(assignment: Assignment, bytes: Uint8Array): Verifie
   if (arrived !== assignment.digest) {
     throw new RefusalError('bundle.digest', `SHA-256 ${arrived}, ${assignment.digest} is signed`);
   }
-  const bundle = read(bundleSchema, bytes, 'bundle');
-  if (bundle.tenant !== assignment.tenant) {
-    throw new RefusalError('bundle.not-for-us', `bundle of tenant ${bundle.tenant}`);
-  }
-  const made = { assignment, title: bundle.title, documents: bundle.documents, bytes };
   // The one place where the brand is given.
-  return made as unknown as VerifiedBundle;
+  return { bytes } as unknown as SignedBundle;
+}
+
+/** The text of a bundle that was verified: strict JSON, for this tenant. Throws RefusalError. */
+export function readBundle(bytes: Uint8Array, tenant: string): BundleText {
+  const { tenant: of, title, documents } = read(bundleSchema, bytes, 'bundle');
+  if (of !== tenant) throw new RefusalError('bundle.not-for-us', `bundle of tenant ${of}`);
+  return { title, documents };
 }
 
 /** The controller's answer that ends a trial. */

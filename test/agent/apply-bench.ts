@@ -14,11 +14,13 @@ import {
 } from '../../agent/contract/bundle.ts';
 import { Kernel } from '../../agent/kernel/kernel.ts';
 import { type ObjectFiles, objects } from '../../agent/kernel/objects.ts';
+import { PolicyMaker, type Prepare } from '../../agent/make-policy.ts';
 import { SystemClock } from '../../agent/os/clock.ts';
 import { DiskFiles } from '../../agent/os/files.ts';
 import { silentLog } from '../../agent/os/log.ts';
 import { systemRandom } from '../../agent/os/random.ts';
 import { usualNeverDrop } from '../../agent/policy/device-view.ts';
+import { preparePolicy } from '../../agent/prepare-policy.ts';
 import { keyId, trustKeys } from '../../agent/trust/keys.ts';
 import { BundleStore } from '../../agent/trust/store.ts';
 import { decodeHuskTry, encodeHuskTry } from '../../bpf/abi/layout.gen.ts';
@@ -41,6 +43,12 @@ export function objectFiles(): ObjectFiles {
     [name, new Uint8Array(readFileSync(join(objectFolder, `${name}.bpf.o`)))] as const;
   return Object.fromEntries(Object.keys(objects).map(read)) as unknown as ObjectFiles;
 }
+
+/** In this process: what is elsewhere is tested with the executables. */
+export const prepareHere: Prepare = async (request, { meanwhile }) => {
+  meanwhile?.();
+  return preparePolicy(request);
+};
 
 export const we = { tenant: 'acme', device: 'abcdefghijklmnopqrstuvwxyz' };
 
@@ -231,13 +239,18 @@ export class ApplyBench {
       trusted: () => trustKeys([this.fleet.signer.raw]),
       store: BundleStore.open(this.files, this.storeFolder).store,
       kernel,
-      facts: () => ({
-        neverDrop: usualNeverDrop,
-        interfaces: [plainInterface({ name: 'wan0', index: 1 })],
-        bootSeconds: () => null,
+      maker: new PolicyMaker({
+        tenant: () => we.tenant,
+        kernel,
+        prepare: prepareHere,
+        device: () => ({
+          neverDrop: usualNeverDrop,
+          interfaces: [plainInterface({ name: 'wan0', index: 1 })],
+        }),
         cgroupId: (path) => (existsSync(join(cgroup, path)) ? addon.cgroupId(join(cgroup, path)) : null),
+        time: () => null,
+        memory: { sizes: plainSizes, ceiling: this.ceiling },
       }),
-      memory: { sizes: plainSizes, ceiling: this.ceiling },
       trial: { minimumSeconds: 2, maximumSeconds: 1800 },
       bootId: this.bootId,
       clock: new SystemClock(),

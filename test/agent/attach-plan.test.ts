@@ -2,10 +2,11 @@
 // Method: devices written down, those among them that cannot be made on every machine.
 
 import t from 'tap';
-import { placeZones, planAttach, zonesOf } from '../../agent/attach-plan.ts';
+import { placeZones, planAttach } from '../../agent/attach-plan.ts';
 import type { PacketPolicy, PacketRule } from '../../agent/contract/policy.ts';
 import { coveredInterfaces } from '../../agent/covered-interfaces.ts';
 import { type DeviceInterface, usualNeverDrop } from '../../agent/policy/device-view.ts';
+import { zonesOf } from '../../agent/policy/policy-zones.ts';
 
 function policy(
   interfaces: readonly string[],
@@ -36,7 +37,7 @@ const device = (...interfaces: readonly DeviceInterface[]) => ({ interfaces, nev
 
 /** As in `eth0: native, tc` or `tun0: tc (no Ethernet header)`. */
 function ways(document: PacketPolicy, ...interfaces: readonly DeviceInterface[]): readonly string[] {
-  return planAttach([document], device(...interfaces), 'native').interfaces.map(
+  return planAttach(zonesOf([document]), device(...interfaces), 'native').interfaces.map(
     ({ name, ingress }) =>
       `${name}: ${ingress.map(({ way, why }) => (why === '' ? way : `${way} (${why})`)).join(', ')}`,
   );
@@ -46,7 +47,7 @@ t.test('XDP on Ethernet, tc where it is refused', async (t) => {
   t.strictSame(ways(policy(['eth*']), one('lo', 1, { link: 'loopback' }), one('eth0', 2), one('wlan0', 3)), [
     'eth0: native, tc',
   ]);
-  const generic = planAttach([policy(['eth0'])], device(one('eth0', 2)), 'generic');
+  const generic = planAttach(zonesOf([policy(['eth0'])]), device(one('eth0', 2)), 'generic');
   t.strictSame(
     generic.interfaces[0]?.ingress.map(({ way }) => way),
     ['generic', 'tc'],
@@ -112,7 +113,7 @@ t.test('what is judged elsewhere gets no program, and is covered when that is', 
     one('mv0', 8, { over: { kind: 'macvlan', parent: 3 } }),
   ];
   const document = policy(['br0', 'p?', 'bond0', 's1', 'mv0']);
-  const plan = planAttach([document], device(...interfaces), 'native');
+  const plan = planAttach(zonesOf([document]), device(...interfaces), 'native');
   t.strictSame(
     plan.interfaces.map(({ name }) => name),
     ['p1', 'p2', 'bond0'],

@@ -4,7 +4,10 @@
 import t from 'tap';
 import type { PolicyDocument } from '../../agent/contract/policy.ts';
 import type { RuleState } from '../../agent/contract/state.ts';
-import { type CoverageFacts, lowerUncovered } from '../../agent/coverage.ts';
+import { type CompiledPlace, type CoverageFacts, lowerUncovered } from '../../agent/coverage.ts';
+import { compile } from '../../agent/policy/compile.ts';
+import { zonesOf } from '../../agent/policy/policy-zones.ts';
+import { plainFacts } from '../lab/plain-kernel.ts';
 
 const documents: readonly PolicyDocument[] = [
   {
@@ -27,15 +30,19 @@ const rules: readonly RuleState[] = ids.map((id) => ({ id, state: 'enforced' }))
 const calls = ['sock_create', 'bind4', 'bind6', 'connect4', 'connect6', 'sendmsg4', 'sendmsg6'].map(
   (name) => `${name} /cg`,
 );
+/** What an image of these documents says of zones and rules. */
+function compiled(documents: readonly PolicyDocument[]): Pick<CoverageFacts, 'zones' | 'compiled'> {
+  const image = compile(
+    documents,
+    plainFacts([], () => 0),
+  );
+  return { zones: image.zones, compiled: image.rules };
+}
+const call: CompiledPlace = { id: 'h/call', at: 'call', zone: null, call: 'bind', verdict: 'deny' };
+const image = compiled(documents);
 const whole: CoverageFacts = {
-  documents,
-  compiled: [
-    { id: 'p/a', at: 'ingress' },
-    { id: 'p/wan:default-ingress', at: 'ingress' },
-    { id: 'p/b', at: 'ingress' },
-    { id: 'p/c', at: 'egress' },
-    { id: 'h/call', at: 'call' },
-  ],
+  ...image,
+  compiled: [...image.compiled, call],
   interfaces: ['lo', 'wan0', 'lan0'],
   hooks: [
     'xdp_ingress wan0 native',
@@ -106,7 +113,7 @@ t.test('a denial of connect is degraded, a denial of bind is not', async (t) => 
   const names = ['h/out', 'h/home', 'h/ears', 'h/default-connect'];
   const states = lowerUncovered(
     names.map((id) => ({ id, state: 'enforced' })),
-    { ...whole, documents: [hardening], compiled: names.map((id) => ({ id, at: 'call' })) },
+    { ...whole, ...compiled([hardening]) },
   );
   t.strictSame(
     states.map((one) => one.state),
@@ -141,7 +148,7 @@ t.test('a floor that cannot be kept lowers the rules of zones that ask for it', 
         }
       : one,
   );
-  t.strictSame(lowered({ documents: asking, uncoveredUnkept: 'cannot be kept' }), {
+  t.strictSame(lowered({ zones: zonesOf(asking), uncoveredUnkept: 'cannot be kept' }), {
     'p/b': 'cannot be kept',
   });
 });
@@ -164,8 +171,7 @@ t.test('SYN cookies are what the kernel makes of them', async (t) => {
   const lower = (facts: Partial<CoverageFacts>) =>
     lowerUncovered([{ id: cookies, state: 'enforced' }], {
       ...whole,
-      documents: asking,
-      compiled: [{ id: cookies, at: 'ingress' }],
+      ...compiled(asking),
       ...facts,
     })[0];
   t.strictSame(lower({ synCookies: 2 }), { id: cookies, state: 'enforced' });

@@ -9,14 +9,8 @@ import type { PolicyDocument } from '../../agent/contract/policy.ts';
 import { DeviceFollower, wantedInterfaces } from '../../agent/follow-device.ts';
 import { silentLog } from '../../agent/os/log.ts';
 import { type DeviceInterface, usualNeverDrop } from '../../agent/policy/device-view.ts';
+import { zonesOf } from '../../agent/policy/policy-zones.ts';
 import { TestClock } from '../lab/test-clock.ts';
-
-const hardening: PolicyDocument = {
-  apiVersion: 'husk/v1',
-  kind: 'HardeningPolicy',
-  metadata: { name: 'h' },
-  spec: { mode: 'enforce', subject: { cgroup: 'svc' }, rules: [] },
-};
 
 const packets: PolicyDocument = {
   apiVersion: 'husk/v1',
@@ -72,8 +66,7 @@ function setUp() {
       enforceAgain: async () => null,
       state: () =>
         ({
-          documents: world.isKnown ? [hardening, packets] : [],
-          image: world.isKnown ? {} : null,
+          image: world.isKnown ? { zones: zonesOf([packets]), following: { cgroups: ['svc'] } } : null,
           assignment: world.result === null ? null : { serial: 1, digest: '', result: world.result },
         }) as unknown as ApplyState,
       follow: async () => {
@@ -197,11 +190,11 @@ t.test('what changes in a trial is followed after it', async (t) => {
   ]);
 });
 
-t.test('hooks stand before documents come into force, and are looked at again after', async (t) => {
+t.test('hooks stand before zones come into force, and are looked at again after', async (t) => {
   const { calls, follower } = setUp();
   await follower.look();
   calls.length = 0;
-  follower.prepare([packets]);
+  follower.prepare(zonesOf([packets]));
   await follower.look();
   t.strictSame(calls, ['attach wan0#3, others stay', 'attach wan0#3']);
 });

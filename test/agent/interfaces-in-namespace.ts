@@ -149,7 +149,7 @@ class Ground {
         followAddresses: (keys) => kernel.followAddresses(keys),
       },
       applier: {
-        state: () => ({ documents, assignment: null, image: this.#image }) as unknown as ApplyState,
+        state: () => ({ assignment: null, image: this.#image }) as unknown as ApplyState,
         follow: async () => {
           const { tables, leftOut } = compileFollowing(this.#image, this.#facts());
           this.#image = { ...this.#image, leftOut };

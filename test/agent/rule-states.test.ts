@@ -6,7 +6,7 @@ import type { CompiledRule } from '../../agent/policy/table-image.ts';
 import { describeProof, ruleStates } from '../../agent/rule-states.ts';
 
 function compiled(id: string, mode: CompiledRule['mode']): CompiledRule {
-  return { id, index: 0, at: 'ingress', mode, verdict: 'drop' };
+  return { id, index: 0, at: 'ingress', mode, verdict: 'drop', zone: 'p/wan', call: null };
 }
 
 t.test('enforced needs a try, monitor is never more than that', async (t) => {

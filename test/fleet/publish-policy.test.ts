@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import t from 'tap';
 import type { SignedEnvelope } from '../../agent/contract/bundle.ts';
 import { trustKeys } from '../../agent/trust/keys.ts';
-import { verifyAssignment, verifyBundle, verifyConfirmation } from '../../agent/trust/verify.ts';
+import { readBundle, verifyAssignment, verifyBundle, verifyConfirmation } from '../../agent/trust/verify.ts';
 import { confirmTrial } from '../../fleet/confirm-trial.ts';
 import { publishDesired, publishPolicy } from '../../fleet/publish-policy.ts';
 import { generateSigningKey, keySigner } from '../../fleet/signer/key-signer.ts';
@@ -73,7 +73,7 @@ t.test('a device verifies what was signed for it, and for nobody else', async (t
   });
 
   const blob = store.bundles.slice(bundle.digest, 0, bundle.length) ?? new Uint8Array();
-  t.same(verifyBundle(assignment, blob).documents, documents);
+  t.same(readBundle(verifyBundle(assignment, blob).bytes, 'acme').documents, documents);
   const changed = Uint8Array.from(blob);
   changed[20] = (changed[20] ?? 0) ^ 1;
   t.throws(() => verifyBundle(assignment, changed), { code: 'bundle.digest' });

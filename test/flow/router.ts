@@ -12,7 +12,9 @@ import { compile } from '../../agent/policy/compile.ts';
 import { type DeviceInterface, usualNeverDrop } from '../../agent/policy/device-view.ts';
 import { ownAddresses } from '../../agent/policy/own-addresses.ts';
 import { readAndCheck } from '../../agent/policy/read.ts';
+import type { SetImage, SetImages } from '../../agent/policy/set-tables/set-image.ts';
 import type { DeviceFacts, TableImage } from '../../agent/policy/table-image.ts';
+import { setKey } from '../../agent/prepare-policy.ts';
 import { BuiltSetImages } from '../../agent/set-images.ts';
 import { type Addon, addon as plainAddon } from '../../native/index.ts';
 import { objectFiles } from '../agent/apply-bench.ts';
@@ -76,6 +78,8 @@ export class Router {
   readonly kernel: Kernel;
   readonly bpffs: string;
   readonly #setImages = new BuiltSetImages();
+  /** Tables of big sets that were built, and not found. */
+  setImagesBuilt = 0;
   #interfaces: readonly DeviceInterface[] = [];
   #serial = 0;
   /** Held as the agent holds what is in force: tables that were built live as long. */
@@ -138,14 +142,20 @@ export class Router {
         Math.max(0, Math.ceil((Date.parse(moment) - Date.now()) / 1000) + this.bootSeconds),
       cgroupId: () => null,
       ruleIndex: (id) => this.kernel.ruleIndex(id),
-      setImages: this.#setImages,
+      setImages: { get: (family, ranges, build) => this.#setImage(family, ranges, build) },
     };
     return compile(documents, facts);
   }
 
-  /** Tables of big sets that were built, and not found. */
-  get setImagesBuilt(): number {
-    return this.#setImages.built;
+  /** As between the agent and who prepares its policies: what is held is not built again. */
+  #setImage(...[family, ranges, build]: Parameters<SetImages['get']>): SetImage {
+    const key = setKey(family, ranges);
+    const known = this.#setImages.alive().get(key);
+    if (known !== undefined) return { family, chunkBytes: known.set.chunkBytes, bytes: known.bytes };
+    const { chunkBytes, bytes } = build();
+    this.#setImages.learn({ key, chunkBytes, byteLength: bytes.length }, bytes);
+    this.setImagesBuilt++;
+    return { family, chunkBytes, bytes };
   }
 
   get bootSeconds(): number {

@@ -17,7 +17,12 @@ import { bundleBytesMax, envelopeBytesMax } from '../../../agent/contract/limits
 import { RefusalError } from '../../../agent/contract/refusal.ts';
 import { decodeBase64, decodeBase64Url } from '../../../agent/trust/base64.ts';
 import { keyId, type Trusted, trustKeys } from '../../../agent/trust/keys.ts';
-import { verifyAssignment, verifyBundle, verifyConfirmation } from '../../../agent/trust/verify.ts';
+import {
+  readBundle,
+  verifyAssignment,
+  verifyBundle,
+  verifyConfirmation,
+} from '../../../agent/trust/verify.ts';
 
 interface Key {
   readonly raw: Uint8Array;
@@ -225,8 +230,12 @@ t.test('what is accepted is always what was signed', async (t) => {
 });
 
 t.test('a bundle', async (t) => {
-  const bundle = verifyBundle(assignment, bundleBytes);
-  t.same(bundle.documents, [{ kind: 'x' }], 'with the signed length and digest is accepted');
+  const { bytes } = verifyBundle(assignment, bundleBytes);
+  t.same(
+    readBundle(bytes, assignment.tenant).documents,
+    [{ kind: 'x' }],
+    'with the signed length and digest is accepted',
+  );
   t.equal(
     outcome(() => verifyBundle(assignment, Buffer.concat([bundleBytes, Buffer.from(' ')]))),
     'bundle.digest',
@@ -241,7 +250,8 @@ t.test('a bundle', async (t) => {
   );
   const refusedAs = (value: unknown): string => {
     const bytes = toBytes(value);
-    return outcome(() => verifyBundle({ ...assignment, digest: sha256(bytes), bytes: bytes.length }, bytes));
+    const said = { ...assignment, digest: sha256(bytes), bytes: bytes.length };
+    return outcome(() => readBundle(verifyBundle(said, bytes).bytes, assignment.tenant));
   };
   t.equal(
     refusedAs({ v: 1, tenant: 'else', title: '', documents: [] }),

@@ -8,22 +8,20 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BundleApplier } from '../../../agent/apply-bundle.ts';
-import type { PacketRule, PolicyDocument } from '../../../agent/contract/policy.ts';
+import { PolicyMaker } from '../../../agent/make-policy.ts';
 import { SystemClock } from '../../../agent/os/clock.ts';
 import { DiskFiles } from '../../../agent/os/files.ts';
 import { silentLog } from '../../../agent/os/log.ts';
 import { systemRandom } from '../../../agent/os/random.ts';
-import { checkDocuments } from '../../../agent/policy/check.ts';
+import { usualNeverDrop } from '../../../agent/policy/device-view.ts';
+import { prepareCommand, prepareElsewhere, servePrepare } from '../../../agent/prepare-elsewhere.ts';
 import { trustKeys } from '../../../agent/trust/keys.ts';
 import { BundleStore } from '../../../agent/trust/store.ts';
 import { Fleet, PlayedLink, we } from '../../agent/apply-bench.ts';
-import { randomFrom } from '../../agent/policy/set-tables/samples.ts';
 import { plainAttach } from '../../lab/plain-attach.ts';
-import { plainFacts } from '../../lab/plain-kernel.ts';
-import { ruleList } from '../rule-lists.ts';
-import { sampleSet } from '../set-samples.ts';
+import { plainInterface } from '../../lab/plain-kernel.ts';
 import { benchSizes, openKernel } from '../subject.ts';
-import { packetPolicy, prefixTexts, rulesOf } from './policies.ts';
+import { type LargeSize, largePolicy } from './large-policy.ts';
 import { inNamespace, makeVeth, withBpffs } from './veth.ts';
 
 export interface ApplyFigures {
@@ -44,46 +42,17 @@ export interface ApplyFigures {
   readonly proven: string;
 }
 
-export interface ApplySize {
-  readonly rules: number;
-  readonly prefixes: number;
-}
-
-const seed = 20260822;
-
 /** In a process and namespaces of its own. */
-export function measureApply({ rules, prefixes }: ApplySize): ApplyFigures {
+export function measureApply({ rules, prefixes }: LargeSize): ApplyFigures {
   return inNamespace<ApplyFigures>(import.meta.filename, [`${rules}`, `${prefixes}`], 180_000);
 }
 
-/** Rules that none before them covers, since the checks refuse others, and a set. */
-export function largePolicy(
-  { rules, prefixes }: ApplySize,
-  interfaces: readonly string[] = ['lo'],
-): PolicyDocument[] {
-  const listed = prefixes === 0 ? {} : { listed: prefixTexts(sampleSet('mix', prefixes, randomFrom(seed))) };
-  const isListed = { id: 'listed', from: { set: 'listed' }, action: 'drop' } as const;
-  const kept = uncovered(rulesOf(ruleList('acl1', rules + (rules >> 2)), 'drop')).slice(0, rules - 1);
-  // Last, or it would cover rules for single sources.
-  return packetPolicy({ rules: prefixes === 0 ? kept : [...kept, isListed], ...listed, interfaces });
-}
-
-/** Those that the checks do not refuse. */
-function uncovered(rules: readonly PacketRule[]): readonly PacketRule[] {
-  const faults = checkDocuments(packetPolicy({ rules })).filter(({ severity }) => severity === 'error');
-  if (faults.length === 0) return rules;
-  const refused = new Set(faults.map(({ path }) => Number(/rules\[(\d+)\]/.exec(path)?.[1])));
-  const left = rules.filter((_, index) => !refused.has(index));
-  if (left.length === rules.length) throw new Error(JSON.stringify(faults.slice(0, 3)));
-  return uncovered(left);
-}
-
-function applyOnce(size: ApplySize): Promise<ApplyFigures> {
+function applyOnce(size: LargeSize): Promise<ApplyFigures> {
   return withBpffs((bpffs, folder) => applyOn({ size, bpffs, bundles: join(folder, 'bundles') }));
 }
 
 interface Place {
-  readonly size: ApplySize;
+  readonly size: LargeSize;
   readonly bpffs: string;
   readonly bundles: string;
 }
@@ -104,8 +73,15 @@ async function applyOn({ size, bpffs, bundles }: Place): Promise<ApplyFigures> {
       trusted: () => trustKeys([fleet.signer.raw]),
       store: BundleStore.open(new DiskFiles(), bundles).store,
       kernel,
-      facts: () => plainFacts([wan], () => 0),
-      memory: { sizes: benchSizes, ceiling: 2 ** 30 },
+      maker: new PolicyMaker({
+        tenant: () => we.tenant,
+        kernel,
+        prepare: prepareElsewhere(2 ** 30),
+        device: () => ({ interfaces: [plainInterface(wan)], neverDrop: usualNeverDrop }),
+        cgroupId: () => null,
+        time: () => null,
+        memory: { sizes: benchSizes, ceiling: 2 ** 30 },
+      }),
       trial: { minimumSeconds: 2, maximumSeconds: 1800 },
       bootId: 'bench',
       clock: new SystemClock(),
@@ -151,7 +127,9 @@ function peakBytes(): number {
   return 1024 * Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0);
 }
 
-if (import.meta.main) {
+if (import.meta.main && process.argv[2] === prepareCommand) {
+  process.exitCode = await servePrepare(process.stdin, process.stdout);
+} else if (import.meta.main) {
   const [rules = 10_000, prefixes = 1_000_000] = process.argv.slice(2).map(Number);
   process.stdout.write(`${JSON.stringify(await applyOnce({ rules, prefixes }))}\n`);
 }

@@ -8,7 +8,7 @@ import { compile } from '../../../agent/policy/compile.ts';
 import { kernelMemory, usualSizes } from '../../../agent/policy/kernel-memory.ts';
 import { addon } from '../../../native/index.ts';
 import { facts, noDigest, openKernel } from '../subject.ts';
-import { largePolicy } from './apply.ts';
+import { largePolicy } from './large-policy.ts';
 
 export interface RouterMemory {
   /** Bytes. */

@@ -14,6 +14,7 @@ import { compile } from '../../../agent/policy/compile.ts';
 import { usualNeverDrop } from '../../../agent/policy/device-view.ts';
 import { usualSizes } from '../../../agent/policy/kernel-memory.ts';
 import { parseDocuments } from '../../../agent/policy/parse.ts';
+import { zonesOf } from '../../../agent/policy/policy-zones.ts';
 import { readObjects } from '../../../agent/prepare-device.ts';
 import { addon } from '../../../native/index.ts';
 import type { Attempt } from '../../lab/attempt.ts';
@@ -122,7 +123,7 @@ class Scenes {
     const bundleDigest = String(serial).repeat(64);
     this.kernel.settle(await this.kernel.loadStandby({ serial, bundleDigest, image }));
     const hooks = this.kernel.attach({
-      interfaces: planAttach(documents, view, 'native').interfaces,
+      interfaces: planAttach(zonesOf(documents), view, 'native').interfaces,
       others: all,
       tc: addon.probe().tcx === 0 ? 'tcx' : 'clsact',
     });

@@ -1,0 +1,130 @@
+// A signed bundle to what the kernel side takes, for this device as it is now.
+//
+//   bundle ─▶ prepared, elsewhere ─▶ tables it was not sent again ─▶ indexes given out ─▶ cgroups ─▶ within the ceiling
+//
+// Nothing of a policy's text stays here: what reports, events and hooks need of it is in the image.
+
+import { RefusalError } from './contract/refusal.ts';
+import type { Kernel } from './kernel/kernel.ts';
+import { baseline } from './policy/baseline.ts';
+import { compile, compileFollowing } from './policy/compile.ts';
+import type { DeviceView } from './policy/device-view.ts';
+import type { FollowingTables } from './policy/following.ts';
+import type { Tries } from './policy/judgement.ts';
+import {
+  type KernelMemory,
+  type KernelSizes,
+  kernelMemory,
+  mebibytes,
+  memoryText,
+} from './policy/kernel-memory.ts';
+import type { DeviceFacts, TableImage } from './policy/table-image.ts';
+import { makeTries } from './policy/tries.ts';
+import type { PolicyRequest, PreparedPolicy, TimeNow } from './prepare-policy.ts';
+import { BuiltSetImages } from './set-images.ts';
+import type { SignedBundle } from './trust/verify.ts';
+
+export interface PrepareOptions {
+  readonly signal?: AbortSignal;
+  /** Called once the request has been handed over, to be at work while the answer is. */
+  readonly meanwhile?: () => void;
+}
+
+/** Rejects with RefusalError, or with the signal's reason. */
+export type Prepare = (request: PolicyRequest, options: PrepareOptions) => Promise<PreparedPolicy>;
+
+export interface MakerParts {
+  readonly tenant: () => string;
+  readonly kernel: Pick<Kernel, 'counterIndexes' | 'ruleIndex'>;
+  readonly prepare: Prepare;
+  readonly device: () => DeviceView;
+  readonly cgroupId: DeviceFacts['cgroupId'];
+  /** null: nobody has set the time. */
+  readonly time: () => TimeNow | null;
+  /** `ceiling`: bytes of the kernel that a policy may take, with all that does not hang on one. */
+  readonly memory: { readonly sizes: KernelSizes; readonly ceiling: number };
+}
+
+/** A policy as this agent made it: what the kernel cannot be asked for. */
+export interface Made {
+  readonly image: TableImage;
+  readonly memory: KernelMemory;
+}
+
+export interface MadeWithTries extends Made {
+  readonly tries: Tries;
+}
+
+export class PolicyMaker {
+  readonly #parts: MakerParts;
+  readonly #setImages = new BuiltSetImages();
+
+  constructor(parts: MakerParts) {
+    this.#parts = parts;
+  }
+
+  get ceiling(): number {
+    return this.#parts.memory.ceiling;
+  }
+
+  /** Rejects with RefusalError, policy.over-limit where it takes more of the kernel's memory than this device gives. */
+  async make({ bytes }: SignedBundle, options: PrepareOptions = {}): Promise<MadeWithTries> {
+    const { kernel, tenant, device, time, prepare } = this.#parts;
+    // Held until the answer is there, which may name them.
+    const alive = this.#setImages.alive();
+    const sets = [...alive.values()].map(({ set }) => set);
+    const counters = kernel.counterIndexes();
+    const request = { bundle: bytes, tenant: tenant(), device: device(), time: time(), counters, sets };
+    const prepared = await prepare(request, options);
+    const tables = prepared.image.tables.map((table) => {
+      const set = prepared.sets.get(table.kind);
+      if (set === undefined) return table;
+      const values = table.values.length > 0 ? table.values : alive.get(set.key)?.bytes;
+      if (values === undefined) throw new Error(`the table of kind ${table.kind} was not sent`);
+      this.#setImages.learn(set, values);
+      return { ...table, values };
+    });
+    this.#giveIndexes(prepared.image);
+    const image = this.#following({ ...prepared.image, tables }).image;
+    const memory = this.#memoryOf(image);
+    if (memory.total > this.ceiling) {
+      const gives = `this device gives ${mebibytes(this.ceiling)}`;
+      throw new RefusalError('policy.over-limit', `${memoryText(memory)}; ${gives}`);
+    }
+    return { image, memory, tries: prepared.tries };
+  }
+
+  /** What is in force where nothing else is. */
+  makeBaseline(): MadeWithTries {
+    const { kernel, device, cgroupId } = this.#parts;
+    const facts = { ...device(), cgroupId, bootSeconds: () => null };
+    const image = compile(baseline, { ...facts, ruleIndex: (id) => kernel.ruleIndex(id) });
+    return { image, memory: this.#memoryOf(image), tries: makeTries(baseline, facts) };
+  }
+
+  /** The tables that follow the device, for the device as it is now. */
+  follow<T extends Made>(made: T): { readonly made: T; readonly tables: FollowingTables['tables'] } {
+    const { image, tables } = this.#following(made.image);
+    return { made: { ...made, image }, tables };
+  }
+
+  #following(image: TableImage) {
+    const { device, cgroupId } = this.#parts;
+    const { tables, leftOut } = compileFollowing(image, { ...device(), cgroupId });
+    const newOf = new Map(tables.map((table) => [table.kind, table]));
+    const all = image.tables.map((table) => newOf.get(table.kind) ?? table);
+    return { image: { ...image, leftOut, tables: all }, tables };
+  }
+
+  /** As they were given out where it was compiled, from the same beginning and in the same order. */
+  #giveIndexes({ rules }: TableImage): void {
+    for (const { id, index } of rules) {
+      const given = this.#parts.kernel.ruleIndex(id);
+      if (given !== index) throw new Error(`rule ${id} was compiled with counter ${index}, and has ${given}`);
+    }
+  }
+
+  #memoryOf(image: TableImage): KernelMemory {
+    return kernelMemory(image.kernelBytes, this.#parts.memory.sizes);
+  }
+}
