@@ -2,12 +2,13 @@
 //
 // Words come in the order of iptables-save: conditions of the IP header, then `-m match` with its options, then
 // `-j target` with its options. Of a match that is not known here all options are skipped and named as the reason.
+// iptables-restore takes them in any order, and people write files for it: conditions may stand behind a target.
 
 import type { Box } from './box.ts';
 import { allOf, onlyLoopback } from './conditions.ts';
 import type { IpSet } from './ipset.ts';
 import { type Draft, matches, type Option } from './iptables-matches.ts';
-import { readTarget } from './iptables-targets.ts';
+import { ownOptions, readTarget } from './iptables-targets.ts';
 import type { Origin, Report } from './report.ts';
 import type { Does, Step } from './ruleset.ts';
 
@@ -39,6 +40,7 @@ export function readRule(
   let at = words.length > wordsMax ? words.length : 0;
   if (at > 0) draft.unknown.push(`more than ${wordsMax} words`);
   let match = 'ip';
+  let targets = 0;
   while (at < words.length) {
     const word = words[at] ?? '';
     if (word === '-m' || word === '--match') {
@@ -51,7 +53,8 @@ export function readRule(
         isGoto: word === '-g' || word === '--goto',
       };
       does = readTarget(target, { origin, keyOf, context });
-      break;
+      if (++targets > 1) draft.unknown.push('two targets in one rule');
+      at += 2 + ownOptions(target, context.chains);
     } else {
       at = readOption(match, words, at, draft);
     }

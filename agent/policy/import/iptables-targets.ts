@@ -64,6 +64,18 @@ export function readTarget({ name, options, isGoto }: Target, { origin, keyOf, c
   return { kind: 'none' };
 }
 
+/** Targets that decide. */
+const deciding = new Set(['ACCEPT', 'DROP', 'RETURN', 'REJECT']);
+
+/**
+ * How many of the words behind a target are its own; conditions may follow. Those of targets that do not
+ * decide are not known one by one, so all are: what comes of it is a log of too much, at the most.
+ */
+export function ownOptions({ name, options, isGoto }: Target, chains: ReadonlySet<string>): number {
+  if (!isGoto && !deciding.has(name) && !chains.has(name)) return options.length;
+  return name === 'REJECT' && options[0] === '--reject-with' ? 2 : 0;
+}
+
 function reject(options: readonly string[], origin: Origin, { report }: RuleContext): Does {
   const at = options.indexOf('--reject-with');
   // iptables answers a port unreachable where nothing is said, to TCP too.
