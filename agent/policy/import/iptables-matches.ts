@@ -349,7 +349,15 @@ export const matches: Readonly<Record<string, Options>> = {
   state: { '--state': states },
   conntrack: { '--ctstate': states },
   comment: { '--comment': ignored(1) },
-  limit: { enter: enter(once), '--limit': rate(false), '--limit-burst': burst },
+  limit: {
+    enter: enter((draft) => {
+      once(draft);
+      // What holds where no --limit is said; iptables-save says it, people do not.
+      draft.limit = { ...noLimit, rate: '3/h' };
+    }),
+    '--limit': rate(false),
+    '--limit-burst': burst,
+  },
   hashlimit: {
     enter: enter(once),
     '--hashlimit': rate(false),
