@@ -64,7 +64,12 @@ const addressOption = (side: 'from' | 'to') =>
   });
 
 const interfaceOption = (side: 'inBy' | 'outBy') =>
-  option((_, value, not) => interfaces(side, [value.replace(/\+$/, '*')], not));
+  option((_, value, not) =>
+    // To iptables a star is a letter like any other, so that `eth*` fits no usual interface.
+    value.includes('*')
+      ? `no zone can name interface "${value}"`
+      : interfaces(side, [value.replace(/\+$/, '*')], not),
+  );
 
 const protocolOption = option((draft, value, not) => {
   const number = value === 'all' ? 0 : protocolOf(value);

@@ -307,6 +307,9 @@ function interfaceField(side: 'inBy' | 'outBy'): Field {
     needs: {},
     among: (values, not) => {
       if (!values.every((value) => typeof value === 'string')) return `interface ${shownJson(values)}`;
+      // A star that is part of the name, as nft writes it.
+      if (values.some((value) => String(value).endsWith('\\*')))
+        return `no zone can name interface ${shownJson(values)}`;
       return interfaces(side, values as readonly string[], not);
     },
   };
