@@ -37,7 +37,8 @@ export function readIpsets({ file, text }: ImportFile): ReadonlyMap<string, IpSe
   const drafts = new Map<string, Draft>();
   let entries = 0;
   for (const [index, line] of text.split('\n').entries()) {
-    const words = line.trim().split(/\s+/);
+    // What stands in quotes is a comment, in which any word may stand.
+    const words = line.replace(/"[^"]*"/g, '""').trim().split(/\s+/);
     const [verb = '', name = '', what = ''] = words;
     if (verb === '' || verb.startsWith('#')) continue;
     const wrong = (reason: string) => new ImportError(`${file}:${index + 1}: ${reason}`);
