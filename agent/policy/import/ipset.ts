@@ -28,6 +28,8 @@ const exceptionsMax = 1000;
 
 interface Draft {
   readonly type: string;
+  /** Addresses are compared under it. null: as they are. */
+  readonly mask: string | null;
   readonly hasTimeout: boolean;
   readonly entries: { readonly text: string; readonly isException: boolean }[];
 }
@@ -38,13 +40,22 @@ export function readIpsets({ file, text }: ImportFile): ReadonlyMap<string, IpSe
   let entries = 0;
   for (const [index, line] of text.split('\n').entries()) {
     // What stands in quotes is a comment, in which any word may stand.
-    const words = line.replace(/"[^"]*"/g, '""').trim().split(/\s+/);
+    const words = line
+      .replace(/"[^"]*"/g, '""')
+      .trim()
+      .split(/\s+/);
     const [verb = '', name = '', what = ''] = words;
     if (verb === '' || verb.startsWith('#')) continue;
     const wrong = (reason: string) => new ImportError(`${file}:${index + 1}: ${reason}`);
     if (verb === 'create' && what !== '') {
       if (drafts.has(name)) throw wrong(`set "${name}" is made twice`);
-      drafts.set(name, { type: what, hasTimeout: words.includes('timeout'), entries: [] });
+      const mask = ['netmask', 'bitmask'].map((one) => words.indexOf(one, 3)).find((at) => at > 0);
+      drafts.set(name, {
+        type: what,
+        mask: mask === undefined ? null : (words[mask + 1] ?? ''),
+        hasTimeout: words.includes('timeout'),
+        entries: [],
+      });
     } else if (verb === 'add' && what !== '') {
       const draft = drafts.get(name);
       if (draft === undefined) throw wrong(`set "${name}" is not made before`);
@@ -64,6 +75,7 @@ const other = (reason: string): IpSet => ({ kind: 'other', reason });
 
 function read(draft: Draft): IpSet {
   if (draft.hasTimeout) return other('its entries end by themselves (timeout)');
+  if (draft.mask !== null) return readMasked(draft, draft.mask);
   switch (draft.type) {
     case 'hash:ip':
     case 'hash:net':
@@ -77,6 +89,14 @@ function read(draft: Draft): IpSet {
     default:
       return other(`is of type ${draft.type}`);
   }
+}
+
+/** `netmask 24`: what is saved as 192.0.2.0 stands for 192.0.2.0/24. */
+function readMasked({ type, entries }: Draft, mask: string): IpSet {
+  if ((type !== 'hash:ip' && type !== 'bitmap:ip') || !/^\d{1,3}$/.test(mask))
+    return other(`compares addresses under the mask ${mask}`);
+  const wrong = rangeTexts(entries.map(({ text }) => `${text}/${mask}`));
+  return typeof wrong === 'string' ? other(wrong) : { kind: 'addresses', ranges: wrong };
 }
 
 function readAddressSet({ entries }: Draft): IpSet {
