@@ -77,6 +77,8 @@ class Reader {
   readonly #lines: { readonly origin: Origin; readonly chain: string; readonly words: readonly string[] }[] =
     [];
   #table = 'filter';
+  /** iptables-restore would forget the first for a second one, and two that were put together may be of two families. */
+  #hasFilter = false;
 
   constructor(file: ImportFile, family: 4 | 6, sets: ReadonlyMap<string, IpSet> | null, report: Report) {
     this.#file = file;
@@ -140,6 +142,9 @@ class Reader {
     if (verb === 'COMMIT') return;
     if (/^\*[a-z]+$/.test(verb)) {
       this.#table = verb.slice(1);
+      if (this.#table !== 'filter') return;
+      if (this.#hasFilter) throw fail('table filter stands here for the second time');
+      this.#hasFilter = true;
     } else if (/^:\S+$/.test(verb) && chain !== '') {
       this.#declare(verb.slice(1), chain, this.#origin(line, text, `${verb.slice(1)}-policy`));
     } else if (verb === '-P' && rest[2] !== undefined) {
