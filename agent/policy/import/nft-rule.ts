@@ -97,6 +97,7 @@ class RuleReader {
         this.#verdict(this.#jump(key, value));
         return true;
       case 'reject':
+        this.#askFamily(value);
         this.#verdict({ kind: 'reject', with: this.#answer(value) });
         return true;
       case 'vmap':
@@ -240,6 +241,12 @@ class RuleReader {
     if (answer === undefined)
       this.#around.report.add(this.#around.origin, `the answer ${word} becomes admin-prohibited`, 'none');
     return answer ?? 'admin-prohibited';
+  }
+
+  /** An answer by ICMP of one family is for packets of that family, which the listing leaves out. */
+  #askFamily(answer: unknown): void {
+    const type = isObject(answer) ? answer.type : undefined;
+    if (type === 'icmp' || type === 'icmpv6') this.#conditions.push([{ family: type === 'icmp' ? 4 : 6 }]);
   }
 
   #setLimit(value: unknown): void {
