@@ -274,13 +274,10 @@ const dscp = (numberOf: (value: string) => number | null) =>
     return [{ dscp: not ? allDscp & ~bit(number) : bit(number) }];
   });
 
-const dstType = option((draft, value, not) => {
+const dstType = option((_, value, not) => {
   if (value === 'LOCAL') return [{ local: !not }];
   if (value === 'MULTICAST') return [{ to: [{ name: null, ranges: multicast, not }] }];
-  if (value === 'BROADCAST' && !not && draft.context.family === 4)
-    return [
-      { macTo: [{ macs: [broadcastMac], not: false }], to: [{ name: null, ranges: multicast, not: true }] },
-    ];
+  // Of BROADCAST too: it is about addresses of the device's networks, and not about how a packet came.
   return `a destination of type ${value}`;
 });
 

@@ -353,7 +353,7 @@ const fibType: Field = {
     if (values.length !== 1) return `addresses of types ${shownJson(values)}`;
     if (value === 'local') return [{ local: !not }];
     if (value === 'multicast') return [{ to: [{ ...groups, not }] }];
-    if (value === 'broadcast' && !not) return [{ family: 4, ...broadcast }];
+    // Of broadcast too: it is about addresses of the device's networks, and not about how a packet came.
     return `addresses of type ${shownJson(value)}`;
   },
 };

@@ -83,6 +83,7 @@ class Placing {
   #rules(flat: Flat, index: number, hook: Hook, way: Way, zone: Zoned): readonly PacketRule[] {
     const box = locally(flat.box, hook);
     if (box === null) return [];
+    if (hook === 'input') this.#tellOfBroadcasts(flat);
     if (way === 'egress' && (box.macFrom ?? box.macTo ?? box.vlan) !== undefined && hook === 'forward') {
       this.#leave(
         flat,
@@ -172,6 +173,19 @@ class Placing {
       const mayPass = later.map((one) => `${placeOf(one.origin)}: ${one.origin.text}`);
       this.#report.add(flat.origin, reason, mayPass.length > 0 ? 'wider' : 'none', mayPass);
     }
+  }
+
+  /**
+   * `toDevice` holds for broadcasts to own networks, which no ruleset calls local; a policy has no word for them,
+   * nor does what they are sent to on the link say it, since who sends them chooses that.
+   */
+  #tellOfBroadcasts({ box, action, limit, origin }: Flat): void {
+    if (box.local === undefined || box.family === 6) return;
+    const isDrop = action === 'drop' || action === 'reject' || limit?.over === 'drop';
+    if (!isDrop && action === 'log') return;
+    const reason = 'the broadcast addresses of own networks count as own addresses here';
+    if (isDrop === box.local) this.#report.add(origin, reason, 'stricter');
+    else this.#report.add(origin, reason, 'wider', ['packets to the broadcast address of an own network']);
   }
 
   #tellOfBuckets(): void {

@@ -46,10 +46,11 @@ if (missing !== false) {
       const router = Router.open(lab, name);
       try {
         const { imported, families, text } = load(router, name);
-        t.notOk(
-          changesVerdicts(imported.notCarriedOver),
-          JSON.stringify(imported.notCarriedOver.filter(({ effect }) => effect !== 'none')),
+        // To a broadcast address of a network of the router nothing is sent here.
+        const others = imported.notCarriedOver.filter(
+          ({ reason }) => !/^the broadcast addresses/.test(reason),
         );
+        t.notOk(changesVerdicts(others), JSON.stringify(others.filter(({ effect }) => effect !== 'none')));
         t.strictSame(
           checkDocuments(imported.documents).filter(({ severity }) => severity === 'error'),
           [],
