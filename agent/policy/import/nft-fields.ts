@@ -470,7 +470,8 @@ const payloads: Readonly<Record<string, Field>> = {
   'icmpv6 code': numeric('icmp', icmp6, wordIn(icmp6Codes), everyType, 255),
   'ether saddr': mac('macFrom'),
   'ether daddr': mac('macTo'),
-  'vlan id': numeric('vlan', {}, undefined, undefined, 4095),
+  // 4095 is no VLAN (IEEE 802.1Q), and a policy has no word for it.
+  'vlan id': numeric('vlan', {}, undefined, undefined, 4094),
 };
 
 const metas: Readonly<Record<string, Field>> = {
