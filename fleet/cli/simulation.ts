@@ -81,7 +81,8 @@ export class OutcomeLines {
   }
 
   head(): void {
-    this.#io.out(this.#io.paint('dim', this.#cells('INDEX', 'TIME', 'AT', 'VERDICT', 'RULE', 'PACKET')));
+    const where = this.#where('INDEX', 'TIME', 'AT');
+    this.#io.out(this.#io.paint('dim', `${where}VERDICT${this.#behind('VERDICT', 'RULE', 'PACKET')}`));
   }
 
   line(outcome: Outcome): void {
@@ -89,22 +90,11 @@ export class OutcomeLines {
     const { packet, direction, interface: name } = simulated;
     const at = `${direction === 'ingress' ? 'in' : 'out'} ${name}`;
     const verdict = judgement?.verdict ?? '-';
-    const text = this.#cells(
-      String(packet.index),
-      this.#sinceFirst(packet),
-      shown(at),
-      verdict,
-      shown(ruleWords(outcome)),
-      shown(wordsOf(simulated)),
-    );
+    const where = this.#where(String(packet.index), this.#sinceFirst(packet), shown(at));
+    const behind = this.#behind(verdict, shown(ruleWords(outcome)), shown(wordsOf(simulated)));
     const style = styleOf(verdict, why);
-    // The verdict is painted where it stands, after the widths are right.
-    const from = widths.index + widths.time + this.#atWidth + 6;
-    this.#io.out(
-      style === null
-        ? text
-        : text.slice(0, from) + this.#io.paint(style, verdict) + text.slice(from + verdict.length),
-    );
+    this.#io.out(`${where}${style === null ? verdict : this.#io.paint(style, verdict)}${behind}`);
+    const from = where.length;
     const monitored = judgement?.monitored ?? null;
     if (monitored !== null)
       this.#io.out(this.#io.paint('yellow', `${' '.repeat(from)}monitored by ${monitored}`));
@@ -118,15 +108,16 @@ export class OutcomeLines {
     }
   }
 
-  #cells(index: string, time: string, at: string, verdict: string, rule: string, packet: string): string {
-    return [
-      index.padStart(widths.index),
-      time.padStart(widths.time),
-      at.padEnd(this.#atWidth),
-      verdict.padEnd(widths.verdict),
-      rule.padEnd(this.#ruleWidth),
-      packet,
-    ].join('  ');
+  /** What stands before the verdict. Names and times may be longer than their columns. */
+  #where(index: string, time: string, at: string): string {
+    const cells = [index.padStart(widths.index), time.padStart(widths.time), at.padEnd(this.#atWidth), ''];
+    return cells.join('  ');
+  }
+
+  /** What stands behind the verdict, which is painted by itself, after the widths are right. */
+  #behind(verdict: string, rule: string, packet: string): string {
+    const space = ' '.repeat(Math.max(0, widths.verdict - verdict.length));
+    return [space, rule.padEnd(this.#ruleWidth), packet].join('  ');
   }
 
   /** Seconds since the first packet that has a time. */

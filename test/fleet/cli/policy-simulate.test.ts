@@ -104,6 +104,24 @@ t.test('a table, and the sums by rule', async (t) => {
   });
 });
 
+t.test('what is longer than its column moves the rest', async (t) => {
+  const { section, interface: described, enhanced, option } = blocks('little');
+  const name = 'wwan-of-the-yard';
+  const late = 400_000n * 1_000_000n;
+  const long = file(
+    'long.pcapng',
+    joined(
+      section(),
+      described(1, 0, option(2, Buffer.from(name))),
+      enhanced({ interface: 0, ticks: 0n, bytes: ssh }),
+      enhanced({ interface: 0, ticks: late, bytes: ssh }),
+    ),
+  );
+  const [, first, second] = (await simulate('--pcap', long)).out.split('\n');
+  t.match(first, /^ {5}0 +0\.000000 +in wwan-of-the-yard +allow +p\/ssh +tcp/);
+  t.match(second, /^ {5}1 +400000\.000000 +in wwan-of-the-yard +allow +p\/ssh +tcp/);
+});
+
 t.test('where packets are judged', async (t) => {
   const first = async (...words: readonly string[]) => lines(await simulate(...words, '--json'))[0];
   t.match(await first('--pcap', two, '--zone', 'lan'), {
