@@ -1,7 +1,7 @@
 // What must hold of a policy, proven for every packet that is described, or refuted by one.
 //
 // Expectations and admins are the operator's; added to them is what a device cannot do without: opening a connection to
-// its controller, and asking a resolver. Those two are never refusals, since nobody but the operator knows
+// its controller and going on with it, and asking a resolver. Those two are never refusals, since nobody but the operator knows
 // which zone leads there: they are warned of where no zone lets such packets out.
 //
 // What is done counts: a rule in monitor mode decides nothing. An allow with a limit counts as allowed, within its
@@ -72,6 +72,8 @@ interface Question extends Pick<Proof, 'kind' | 'id' | 'document' | 'path' | 've
 const nobodys = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '::/127', 'ff00::/8'];
 /** How a connection begins (RFC 9293 §3.5), with or without ECN (RFC 3168 §6.1.1). */
 const opening = { set: ['syn'], unset: ['fin', 'rst', 'psh', 'ack', 'urg'] } as const;
+/** How it goes on: whatever follows the answer. What comes back is never dropped. */
+const goingOn = { set: ['ack'], unset: ['syn', 'rst', 'urg'] } as const;
 
 /** Documents that were checked. Throws ClassesTooManyError. */
 export function proveExpectations(
@@ -229,49 +231,44 @@ interface WayOut {
   readonly kind: 'controller' | 'dns';
   readonly id: string;
   readonly isKnown: boolean;
-  /** One for each zone. */
+  /** Of each zone; all of a zone must hold. */
   readonly questions: readonly Question[];
 }
 
 function waysOut(places: readonly Place[], controllers: readonly Controller[]): readonly WayOut[] {
-  const way = (kind: WayOut['kind'], id: string, isKnown: boolean, match: PacketMatch): WayOut => ({
+  const common = { document: null, path: [], verdict: 'allow', direction: 'egress' } as const;
+  const way = (
+    kind: WayOut['kind'],
+    id: string,
+    isKnown: boolean,
+    matches: readonly PacketMatch[],
+  ): WayOut => ({
     kind,
     id,
     isKnown,
     questions: places.flatMap(({ zones: [zone] }) =>
       zone === null || zone === undefined
         ? []
-        : [
-            {
-              kind,
-              id,
-              document: null,
-              path: [],
-              verdict: 'allow',
-              direction: 'egress',
-              zone: zone.key,
-              match,
-            },
-          ],
+        : matches.map((match) => ({ ...common, kind, id, zone: zone.key, match })),
     ),
   });
   const out = { origin: 'device', state: 'new', fragment: 'none', from: { not: nobodys } } as const;
   return [
-    ...controllers.map(({ address, port }) =>
-      way('controller', `controller at ${address ?? 'any address'}, tcp port ${port}`, address !== null, {
-        ...out,
-        to: address ?? { not: nobodys },
-        protocol: 'tcp',
-        ports: { to: port },
-        tcpFlags: opening,
-      }),
-    ),
-    way('dns', 'resolver at any address, udp port 53', false, {
-      ...out,
-      to: { not: nobodys },
-      protocol: 'udp',
-      ports: { to: 53 },
+    ...controllers.map(({ address, port }) => {
+      const to = { ...out, to: address ?? { not: nobodys }, protocol: 'tcp', ports: { to: port } } as const;
+      return way(
+        'controller',
+        `controller at ${address ?? 'any address'}, tcp port ${port}`,
+        address !== null,
+        [
+          { ...to, tcpFlags: opening },
+          { ...to, tcpFlags: goingOn, state: 'established' },
+        ],
+      );
     }),
+    way('dns', 'resolver at any address, udp port 53', false, [
+      { ...out, to: { not: nobodys }, protocol: 'udp', ports: { to: 53 } },
+    ]),
   ];
 }
 
@@ -287,20 +284,27 @@ function wayProof(
   const common = { kind, id, document: null, path: [], verdict: 'allow', direction: 'egress' } as const;
   const isOpen = ({ zone }: Question) =>
     places.some(({ zones: [one] }) => one?.key === zone && one.rules.egress === null);
-  const proofs = questions
-    .filter((question) => !isOpen(question))
-    .map((question): Proof => {
+  const proofsOfZone = (asked: readonly Question[]) =>
+    asked.map((question): Proof => {
       const found = answers.get(question);
       const proof = proofOf(question, found);
       const result = proof.result === 'refuted' && found?.isSome === true ? 'partly' : proof.result;
       return { ...proof, ...common, zone: question.zone, result };
     });
   const order: readonly Proof['result'][] = ['proven', 'limited', 'partly', 'refuted', 'empty'];
-  const best = proofs.toSorted((a, b) => order.indexOf(a.result) - order.indexOf(b.result))[0];
+  const fromBest = (some: readonly Proof[]) =>
+    some.toSorted((a, b) => order.indexOf(a.result) - order.indexOf(b.result));
+  const judged = questions.filter((question) => !isOpen(question));
+  const worstOfZones = [...groupBy(judged, ({ zone }) => zone).values()].flatMap((asked) =>
+    // Of two that are as bad, the one that opens.
+    fromBest(proofsOfZone(asked).toReversed()).slice(-1),
+  );
+  const [best] = fromBest(worstOfZones);
   // Where nothing is judged, nothing is in the way.
   if (best === undefined)
     return { ...common, zone: '', result: 'proven', limits: [], counterexample: null, open: [] };
-  const open = best.counterexample === null ? [] : questions.filter(isOpen).map(({ zone }) => zone);
+  const open =
+    best.counterexample === null ? [] : [...new Set(questions.filter(isOpen).map(({ zone }) => zone))];
   return { ...best, open, result: open.length > 0 ? 'partly' : best.result };
 }
 

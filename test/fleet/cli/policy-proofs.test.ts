@@ -233,6 +233,27 @@ t.test('a controller that is cut off is warned of, with the rule', async (t) => 
   t.match(await husk(['policy', 'check', cut, '--controller', 'nowhere']), { code: 2, out: '' });
 });
 
+t.test('a controller to which a connection opens and does not go on is warned of', async (t) => {
+  const asked = async (name: string, rules: string) => {
+    const egress = `[{ zone: wan, default: drop, rules: [${rules}] }]`;
+    return await husk(['policy', 'check', file(name, { egress }), '--controller', '192.0.2.10:8883']);
+  };
+  const opens = '{ id: up, protocol: tcp, state: new, action: allow }';
+  const dns = '{ id: ask, protocol: udp, ports: { to: 53 }, action: allow }';
+  t.match(
+    (await asked('opens', `${opens}, ${dns}`)).err,
+    /cannot reach its controller at 192\.0\.2\.10, tcp port 8883: .*, ack, state established, .* is dropped by the default/,
+  );
+  const data = '{ id: data, protocol: tcp, tcpFlags: { set: [psh] }, action: drop }';
+  const all = '{ id: up, protocol: tcp, action: allow }';
+  t.match(
+    (await asked('silent', `${data}, ${all}, ${dns}`)).err,
+    /may not reach its controller .* psh\+ack, .* is dropped by rule branch\/data/,
+  );
+  const onward = opens.replace('new', '[new, established]');
+  t.match(await asked('onward', `${onward}, ${dns}`), { code: 0, err: '' });
+});
+
 t.test('rules that nothing comes to', async (t) => {
   const covered = file('covered', {
     rules: ['low: 0-1023', 'high: 1024-65535', 'both: 80-8080']
