@@ -49,6 +49,8 @@ function proofsOf(
   try {
     const proofs = proveExpectations(documents, options);
     for (const proof of proofs) addProof(documents, proof, options, faults);
+    const later = withoutEnding(documents);
+    if (later !== null) addLater(documents, proofs, proveExpectations(later, options), options, faults);
     return proofs;
   } catch (error) {
     if (!(error instanceof ClassesTooManyError) && !(error instanceof RefusalError)) throw error;
@@ -56,6 +58,41 @@ function proofsOf(
     for (const place of expected) faults.addAt(place, message);
     if (expected.length === 0) addTooMany(message, faults);
     return null;
+  }
+}
+
+/** The documents once all additions with an end have ended; null: there are none. */
+function withoutEnding(documents: readonly PolicyDocument[]): readonly PolicyDocument[] | null {
+  let ends = false;
+  const later = documents.map((document) => {
+    if (document.kind !== 'AddressSet') return document;
+    const additions = document.spec.additions ?? [];
+    const lasting = additions.filter(({ until }) => until === undefined);
+    if (lasting.length === additions.length) return document;
+    ends = true;
+    return { ...document, spec: { ...document.spec, additions: lasting } };
+  });
+  return ends ? later : null;
+}
+
+/** From the best on; a proof about nobody any more is as good as any. */
+const results: readonly Proof['result'][] = ['empty', 'proven', 'limited', 'partly', 'refuted'];
+
+/**
+ * What no trial brings back: a device that is cut off when an addition ends. Of expectations nothing is said, which may be
+ * meant for as long as the addition lasts.
+ */
+function addLater(
+  documents: readonly PolicyDocument[],
+  now: readonly Proof[],
+  later: readonly Proof[],
+  options: ProofOptions,
+  faults: FaultList,
+): void {
+  for (const [index, proof] of later.entries()) {
+    const before = now[index]?.result ?? 'empty';
+    if (proof.kind === 'expect' || results.indexOf(proof.result) <= results.indexOf(before)) continue;
+    addProof(documents, proof, options, faults, 'once the additions that have an end have ended, ');
   }
 }
 
@@ -67,6 +104,7 @@ function addProof(
   proof: Proof,
   { controllers = [] }: ProofOptions,
   faults: FaultList,
+  when: '' | `${string}, ` = '',
 ): void {
   const { kind, id, result, path, counterexample } = proof;
   const document = proof.document === null ? undefined : documents[proof.document];
@@ -75,7 +113,12 @@ function addProof(
     const name = kind === 'expect' ? `expectation "${id}"` : id;
     if (result === 'empty')
       faults.addAt(place, `${name}: no packet is like that`, kind === 'expect' ? 'warning' : 'error');
-    if (counterexample !== null) faults.addAt(place, `${name} does not hold: ${counterexampleWords(proof)}`);
+    if (counterexample !== null)
+      faults.addAt(
+        place,
+        `${when}${name} does not hold: ${counterexampleWords(proof)}`,
+        when === '' ? 'error' : 'warning',
+      );
     else if (proof.verdict === 'drop' && letsUnreadThrough(documents)) {
       const message = `${name} holds for packets whose headers can be read; unparseable: allow lets in others, whatever they are`;
       faults.addAt(place, message, 'warning');
@@ -90,7 +133,7 @@ function addProof(
   const how = result === 'partly' ? 'may not reach' : 'cannot reach';
   const names = open.map((zone) => zone.slice(zone.indexOf('/') + 1)).join(', ');
   const way = open.length === 0 ? '' : ` (unless by ${names}, which has no rules for what goes out)`;
-  const message = `the device ${how} its ${id}${way}: ${counterexampleWords(proof)}`;
+  const message = `${when}the device ${how} its ${id}${way}: ${counterexampleWords(proof)}`;
   const place = placeOf(documents, counterexample.step.rule);
   if (place !== null) faults.addAt(place, message, 'warning');
 }

@@ -254,6 +254,28 @@ t.test('a controller to which a connection opens and does not go on is warned of
   t.match(await asked('onward', `${onward}, ${dns}`), { code: 0, err: '' });
 });
 
+t.test('a controller that is cut off when an addition ends is warned of', async (t) => {
+  const asked = async (name: string, until: string) => {
+    const set = `---
+apiVersion: husk/v1
+kind: AddressSet
+metadata: { name: up }
+spec: { addresses: [203.0.113.1], additions: [{ address: 192.0.2.10${until} }] }`;
+    const egress = `
+    - { zone: wan, default: drop, rules: [{ id: up, to: { set: up }, origin: device, action: allow }] }`;
+    const more = `  sets: { up: { addressSet: up } }\n${set}`;
+    const path = file(name, { egress, more });
+    return await husk(['policy', 'check', path, '--controller', '192.0.2.10:8883']);
+  };
+  const said = await asked('ends', ', until: "2030-01-01T00:00:00Z"');
+  t.equal(said.code, 0, said.err);
+  t.match(
+    said.err,
+    /warning: once the additions that have an end have ended, the device cannot reach its controller at 192\.0\.2\.10/,
+  );
+  t.notMatch(await asked('stays', ''), { err: /controller/ });
+});
+
 t.test('rules that nothing comes to', async (t) => {
   const covered = file('covered', {
     rules: ['low: 0-1023', 'high: 1024-65535', 'both: 80-8080']
