@@ -18,6 +18,11 @@
 #define ICMPV6_REDIRECT 137
 /* RFC 4861 §6.1.1: neighbour discovery that crossed a router is void. */
 #define HOP_LIMIT_ON_LINK 255
+#define MLD_QUERY 130
+#define MLD_DONE 132
+#define MLD2_REPORT 143
+/* RFC 2710 §3, RFC 3810 §5: what is between listeners and routers of a link. */
+#define MLD_HOP_LIMIT 1
 
 static __always_inline bool is_from_to(const struct packet *packet, husk_u16 sport, husk_u16 dport)
 {
@@ -59,6 +64,26 @@ static __always_inline bool is_never_drop_dhcp(const struct bench *bench, bool i
     return is_devices_own(bench, is_incoming, is_first);
 }
 
+/* Link-local, or unspecified: no router passes it on (RFC 4291 §2.5.2, §2.5.6). */
+static __always_inline bool is_from_link(const struct packet *packet)
+{
+    const union address *from = &packet->saddr;
+    return (bpf_ntohl(from->words[0]) & 0xffc00000) == 0xfe800000 || !(from->halves[0] | from->halves[1]);
+}
+
+/* Without answers to listener queries a switch that looks into them no longer passes on what neighbours ask
+ * for (RFC 4541 §3), and the device is not found any more, minutes later: it is part of the same. */
+static __always_inline bool is_neighbour_discovery(const struct packet *packet)
+{
+    husk_u8 type = packet->icmp_type;
+    if (packet->icmp_code || packet->fragment != FRAGMENT_NONE /* RFC 6980 */)
+        return false;
+    if (type >= ICMPV6_ROUTER_SOLICITATION && type <= ICMPV6_REDIRECT)
+        return packet->hop_limit == HOP_LIMIT_ON_LINK;
+    return ((type >= MLD_QUERY && type <= MLD_DONE) || type == MLD2_REPORT) &&
+           packet->hop_limit == MLD_HOP_LIMIT && is_from_link(packet);
+}
+
 static __always_inline bool is_never_drop(const struct bench *bench, bool is_incoming, bool is_first)
 {
     const struct packet *packet = &bench->packet;
@@ -66,9 +91,7 @@ static __always_inline bool is_never_drop(const struct bench *bench, bool is_inc
     if (packet->ether_type == ETH_P_ARP)
         return never_drop & HUSK_NEVER_DROP_ARP;
     if (packet->has_icmp && packet->family == HUSK_FAMILY_IPV6)
-        return packet->icmp_type >= ICMPV6_ROUTER_SOLICITATION && packet->icmp_type <= ICMPV6_REDIRECT &&
-               packet->icmp_code == 0 && packet->hop_limit == HOP_LIMIT_ON_LINK &&
-               packet->fragment == FRAGMENT_NONE /* RFC 6980 */ && never_drop & HUSK_NEVER_DROP_NEIGHBOURS;
+        return never_drop & HUSK_NEVER_DROP_NEIGHBOURS && is_neighbour_discovery(packet);
     if (packet->ip_proto != PROTO_UDP || !packet->has_ports)
         return false;
     return is_never_drop_dhcp(bench, is_incoming, is_first);

@@ -110,7 +110,8 @@ export const absent: Readonly<Record<Field, Point | null>> = {
   tcpFlags: 256,
   icmp: 65536,
   fragment: 3,
-  hopLimit: 2,
+  // Point 1 is 255, point 2 is 1, point 0 all others.
+  hopLimit: 3,
   dscp: 64,
   length: 65536,
 };

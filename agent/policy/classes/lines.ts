@@ -4,6 +4,7 @@ import type { PacketMatch, PacketPolicy, PacketRule } from '../../contract/polic
 import { type Direction, effectiveMode, ruleId, zoneDefaultId } from '../ids.ts';
 import { type Named, packetConditions, stateBits } from '../packet-conditions.ts';
 import type { PortRange } from '../ports.ts';
+import { rangesFrom } from '../ranges.ts';
 import type { SetResolver } from '../sets.ts';
 import {
   addressValues,
@@ -98,6 +99,12 @@ function defaultLines(zone: JudgedZone, direction: Direction): readonly ListLine
   return [line('monitor', id), line(stage(id, 'allow'), id)];
 }
 
+/** Link-local or unspecified, where listener discovery comes from. */
+const isOfLink = addressValues(
+  rangesFrom(['fe80::/10', '::'], () => {}),
+  { ipv4: false, ipv6: true },
+);
+
 /**
  * What no rule decides, as every device does it that is not configured otherwise (PACKETS.md §4). Replies to its own
  * connections are the configuration's, and so is an interface that waits for its address.
@@ -116,6 +123,13 @@ export function neverDropped(direction: Direction): readonly Cube[] {
       icmp: values(...[133, 134, 135, 136, 137].map((type) => type * 256)),
       fragment: values(0),
       hopLimit: values(1),
+    }),
+    cubeOf({
+      source: isOfLink,
+      protocol: values(58),
+      icmp: values(...[130, 131, 132, 143].map((type) => type * 256)),
+      fragment: values(0),
+      hopLimit: values(2),
     }),
     cubeOf({ ...own, source: isIpv4, protocol: udp, [client]: values(68), [server]: values(67) }),
     cubeOf({ ...own, source: isIpv6, protocol: udp, [client]: values(546), [server]: values(547) }),

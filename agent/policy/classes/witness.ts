@@ -110,7 +110,7 @@ export function witnessOf(partition: Partition, path: Path): Witness {
             destination: addressAt(point('destination') as bigint),
             protocol: number('protocol') ?? 0,
             fragment: (['none', 'first', 'later'] as const)[number('fragment') ?? 0] ?? 'none',
-            hopLimit: number('hopLimit') === 1 ? 255 : 64,
+            hopLimit: [64, 255, 1][number('hopLimit') ?? 0] ?? 64,
             dscp: number('dscp') ?? 0,
             length,
           },

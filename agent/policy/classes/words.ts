@@ -52,7 +52,7 @@ export function boxWords(partition: Partition, box: Cube): BoxWords {
   );
   say(
     'hopLimit',
-    numbersOf(partition, box, 'hopLimit', (one) => (one === 1 ? '255' : 'below 255')),
+    numbersOf(partition, box, 'hopLimit', (one) => ['other than 1 and 255', '255', '1'][one] ?? ''),
     (list) => `hop limit ${list}`,
   );
   say('state', stateWords(partition, box), (list) => `state ${list}`);

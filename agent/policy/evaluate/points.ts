@@ -157,15 +157,20 @@ function isLeftOut(
   );
 }
 
-/** RFC 4861: what crossed a router is void; RFC 6980: so is what was cut into fragments. */
-const isNeighbourDiscovery = ({ family, icmp, hopLimit, fragment }: Packet) =>
-  family === 'ipv6' &&
-  icmp !== null &&
-  icmp.type >= 133 &&
-  icmp.type <= 137 &&
-  icmp.code === 0 &&
-  hopLimit === 255 &&
-  fragment === 'none';
+/**
+ * RFC 4861: what crossed a router is void; RFC 6980: so is what was cut into fragments. Listener discovery (RFC 2710 §3,
+ * RFC 3810 §5) is what switches learn from where to send the questions of neighbours.
+ */
+function isNeighbourDiscovery({ family, icmp, hopLimit, fragment, source }: Packet): boolean {
+  if (family !== 'ipv6' || icmp === null || icmp.code !== 0 || fragment !== 'none') return false;
+  if (icmp.type >= 133 && icmp.type <= 137) return hopLimit === 255;
+  const isListener = (icmp.type >= 130 && icmp.type <= 132) || icmp.type === 143;
+  return isListener && hopLimit === 1 && isOfLink(source);
+}
+
+/** Link-local or unspecified (RFC 4291): no router passes on what is from there. */
+const isOfLink = (source: Uint32Array) =>
+  (source[0] ?? 0) >>> 22 === 0xfe80 >>> 6 || source.every((word) => word === 0);
 
 /** RFC 5771, RFC 4291 §2.7, and 255.255.255.255. */
 function isGroup(family: 'ipv4' | 'ipv6', address: Uint32Array): boolean {

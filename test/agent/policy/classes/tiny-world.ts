@@ -62,7 +62,7 @@ const zones = { wan: { interfaces: ['wan*'] }, lan: { interfaces: ['lan?'] } };
 const cameBy = [null, 'lan0', 'none0'] as const;
 
 const hosts4 = ['192.0.2.1', '192.0.2.130', '10.0.0.1'];
-const hosts6 = ['2001:db8::1', '2001:db8:1::1'];
+const hosts6 = ['2001:db8::1', '2001:db8:1::1', 'fe80::1'];
 const groups = ['224.0.0.1', 'ff02::1'];
 const entries = [
   ...hosts4,
@@ -113,6 +113,7 @@ function layer4s(family: 'ipv4' | 'ipv6'): readonly Layer4[] {
           [128, 0],
           [1, 0],
           [135, 0],
+          [143, 0],
           [129, 0],
         ];
   return [
@@ -192,7 +193,7 @@ export function tinyPackets(
                     destination: wordsOf4(to, family),
                     protocol,
                     fragment,
-                    hopLimit: draw.one([64, 255]),
+                    hopLimit: draw.one([64, 255, 1]),
                     dscp: draw.one([0, 46]),
                     length: draw.one([100, 600]),
                   };
@@ -254,7 +255,7 @@ function tinyPacket(
     points.destination = pointOf(ip.destination, ip.family);
     points.protocol = ip.protocol;
     points.fragment = ['none', 'first', 'later'].indexOf(ip.fragment);
-    points.hopLimit = ip.hopLimit === 255 ? 1 : 0;
+    points.hopLimit = ip.hopLimit === 255 ? 1 : ip.hopLimit === 1 ? 2 : 0;
     points.dscp = ip.dscp;
     if (ip.length !== null) points.length = ip.length;
     if (direction === 'ingress') points.toDevice = place.isToDevice ? 1 : 0;
