@@ -5,7 +5,7 @@
 // So a large one neither keeps the agent from its link and its rings nor takes the agent along when the memory does not
 // suffice; and what it took goes back to the system. Both ends are one program: the bytes between them are V8's own.
 
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
@@ -31,21 +31,24 @@ const complaintMax = 4096;
 /** Packets, the link and the agent come first. */
 const niceness = 5;
 
-/** `heapBytes`: what its JavaScript may take. */
-export function prepareElsewhere(heapBytes: number): Prepare {
+/** `heapBytes`: what its JavaScript may take. `script`: what node is started with outside of the executable. */
+export function prepareElsewhere(heapBytes: number, script = process.argv[1] ?? ''): Prepare {
+  const [program = '', ...argv] = commandLine(heapBytes, script);
   return async (request, { signal, meanwhile }) => {
     signal?.throwIfAborted();
     const abort = new AbortController();
     const stop = () => abort.abort();
     signal?.addEventListener('abort', stop);
     try {
-      const asked = ask(heapBytes, request, abort.signal, meanwhile);
-      // Handled below, but not before what is done meanwhile.
-      asked.catch(() => {});
-      return readAnswer(await asked);
+      const child = spawn(program, argv, { stdio: 'pipe', signal: abort.signal, killSignal: 'SIGKILL' });
+      return readAnswer(await ask(child, request, meanwhile));
     } catch (error) {
       signal?.throwIfAborted();
-      throw error;
+      if (!(error instanceof OutOfMemory)) throw error;
+      throw new RefusalError(
+        'policy.over-limit',
+        `compiling it takes more memory than this device gives: ${mebibytes(heapBytes)} (limits.prepareBytesMax of its configuration)`,
+      );
     } finally {
       signal?.removeEventListener('abort', stop);
       // Also where what was done meanwhile has failed.
@@ -55,18 +58,15 @@ export function prepareElsewhere(heapBytes: number): Prepare {
 }
 
 async function ask(
-  heapBytes: number,
+  child: ChildProcessWithoutNullStreams,
   request: PolicyRequest,
-  signal: AbortSignal,
   meanwhile: (() => void) | undefined,
 ): Promise<Buffer> {
-  const [program = '', ...argv] = commandLine(heapBytes);
-  const child = spawn(program, argv, { stdio: 'pipe', signal, killSignal: 'SIGKILL' });
   const ended = once(child, 'close') as Promise<[code: number | null, signal: NodeJS.Signals | null]>;
   // One that does not start, or is ended, is met where its end is waited for.
   ended.catch(() => {});
   const answer = collect(child.stdout, answerBytesMax);
-  const complaint = collect(child.stderr, complaintMax);
+  const complaint = beginningOf(child.stderr, complaintMax);
   for (const part of [answer, complaint]) part.catch(() => {});
   // It may end before it has read all: that is seen by how it ended.
   child.stdin.on('error', () => {});
@@ -74,23 +74,31 @@ async function ask(
   meanwhile?.();
   const [code, killedBy] = await ended;
   if (code === 0) return await answer;
-  if (killedBy === 'SIGABRT' || killedBy === 'SIGKILL' || code === abortCode) {
-    throw new RefusalError(
-      'policy.over-limit',
-      `compiling it takes more memory than this device gives: ${mebibytes(heapBytes)} (limits.prepareBytesMax of its configuration)`,
-    );
-  }
-  throw new Error(`preparing the policy ended with ${code ?? killedBy}: ${(await complaint).toString()}`);
+  if (killedBy === 'SIGABRT' || killedBy === 'SIGKILL' || code === abortCode) throw new OutOfMemory();
+  throw new Error(`preparing the policy ended with ${code ?? killedBy}: ${await complaint}`);
 }
+
+class OutOfMemory extends Error {}
+
+/** MiB of each half of V8's young generation, and the part of the heap that it is at most. */
+const youngMax = 64;
+const youngPart = 16;
 
 /** As a shell tells of SIGABRT; V8 aborts where its heap is full. */
 const abortCode = 134;
 
-function commandLine(heapBytes: number): readonly string[] {
-  const flags = [`--max-old-space-size=${Math.ceil(heapBytes / 2 ** 20)}`, '--max-semi-space-size=16'];
+function commandLine(heapBytes: number, script: string): readonly string[] {
+  const mebibytes = Math.ceil(heapBytes / 2 ** 20);
+  // What is read lives until the end: a young generation that is too small copies it again and again.
+  const young = Math.min(youngMax, Math.ceil(mebibytes / youngPart));
+  const flags = [
+    `--max-old-space-size=${mebibytes}`,
+    `--min-semi-space-size=${young}`,
+    `--max-semi-space-size=${young}`,
+  ];
   if (isSea())
     return [process.execPath, `--node-options=${flags.join(' ')} --v8-pool-size=2`, prepareCommand];
-  return [process.execPath, ...flags, process.argv[1] ?? '', prepareCommand];
+  return [process.execPath, ...flags, script, prepareCommand];
 }
 
 /** All that comes, to its end; what is beyond `bytesMax` is an error. */
@@ -103,6 +111,15 @@ async function collect(from: AsyncIterable<Uint8Array>, bytesMax: number): Promi
     parts.push(part);
   }
   return Buffer.concat(parts);
+}
+
+/** What it says first; the rest is read and forgotten, so that it never waits for a reader. */
+async function beginningOf(from: AsyncIterable<Uint8Array>, bytesMax: number): Promise<string> {
+  let text = '';
+  for await (const part of from) {
+    if (text.length < bytesMax) text += Buffer.from(part).toString().slice(0, bytesMax - text.length);
+  }
+  return text.trim();
 }
 
 function readAnswer(bytes: Buffer): PreparedPolicy {

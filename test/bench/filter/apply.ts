@@ -1,20 +1,22 @@
 // From a signed assignment to a policy that is live: 10,000 rules and 1,000,000 prefixes, by the agent's own flow
 // (read, check, compile, load, read back, prove, swap) with the kernel's real tables and a disk, on one end of a veth
-// pair, so that rules have packets to be proven by.
+// pair, so that rules have packets to be proven by. nftables loads the same prefixes in the same run.
 //
 // Run as a program of its own by measureApply(), so that its memory is an agent's and not the benchmark's, in a network
 // namespace of its own; prints one line of JSON. The bundle is not fetched over a network.
 
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { BundleApplier } from '../../../agent/apply-bundle.ts';
+import type { PolicyDocument } from '../../../agent/contract/policy.ts';
 import { PolicyMaker } from '../../../agent/make-policy.ts';
 import { SystemClock } from '../../../agent/os/clock.ts';
 import { DiskFiles } from '../../../agent/os/files.ts';
 import { silentLog } from '../../../agent/os/log.ts';
 import { systemRandom } from '../../../agent/os/random.ts';
 import { usualNeverDrop } from '../../../agent/policy/device-view.ts';
-import { prepareCommand, prepareElsewhere, servePrepare } from '../../../agent/prepare-elsewhere.ts';
+import { prepareElsewhere } from '../../../agent/prepare-elsewhere.ts';
 import { trustKeys } from '../../../agent/trust/keys.ts';
 import { BundleStore } from '../../../agent/trust/store.ts';
 import { Fleet, PlayedLink, we } from '../../agent/apply-bench.ts';
@@ -31,11 +33,12 @@ export interface ApplyFigures {
   /** Milliseconds of each step, in order; `swapped` is the end. */
   readonly steps: readonly (readonly [step: string, ms: number])[];
   readonly totalMs: number;
-  /** Of the processor, all threads: what a machine with other work to do would take by itself. */
+  /** Of the processor, all threads and processes: what a machine with other work to do would take by itself. */
   readonly cpuMs: number;
-  /** Bytes, the most that was resident, and before the assignment came. */
-  readonly rssBefore: number;
-  readonly rssPeak: number;
+  /** Bytes, the most that was resident of the process that prepares the policy, and goes with it. */
+  readonly preparePeak: number;
+  /** Milliseconds that nft takes for the prefixes alone; null: it could not. */
+  readonly nftMs: number | null;
   /** Rules that a packet was made for which they decided in the kernel. */
   readonly provenRules: number;
   /** What the agent says of the proof. */
@@ -63,7 +66,8 @@ async function applyOn({ size, bpffs, bundles }: Place): Promise<ApplyFigures> {
   try {
     kernel.attach(plainAttach([wan]));
     const fleet = new Fleet();
-    const published = fleet.publish(1, largePolicy(size, [wan.name]), 60);
+    const documents = largePolicy(size, [wan.name]);
+    const published = fleet.publish(1, documents, 60);
     globalThis.gc?.();
     const steps: (readonly [string, number])[] = [];
     let since = performance.now();
@@ -76,7 +80,7 @@ async function applyOn({ size, bpffs, bundles }: Place): Promise<ApplyFigures> {
       maker: new PolicyMaker({
         tenant: () => we.tenant,
         kernel,
-        prepare: prepareElsewhere(2 ** 30),
+        prepare: prepareElsewhere(2 ** 30, resolve(import.meta.dirname, '../../../build/husk-agent.cjs')),
         device: () => ({ interfaces: [plainInterface(wan)], neverDrop: usualNeverDrop }),
         cgroupId: () => null,
         time: () => null,
@@ -102,34 +106,66 @@ async function applyOn({ size, bpffs, bundles }: Place): Promise<ApplyFigures> {
     await applier.start();
     applier.connect(new PlayedLink(fleet));
     steps.length = 0;
-    const rssBefore = process.memoryUsage().rss;
-    const cpuBefore = process.cpuUsage();
+    const cpuBefore = processorMs();
+    const peak = watchChildren();
     const begun = performance.now();
     since = begun;
     applier.offer(published.envelope);
     await isSwapped.promise;
     const totalMs = performance.now() - begun;
-    const { user, system } = process.cpuUsage(cpuBefore);
-    const cpuMs = (user + system) / 1000;
+    const cpuMs = processorMs() - cpuBefore;
     const bundleBytes = fleet.bundles.get(published.digest)?.length ?? 0;
     const { rules, proven } = applier.state();
     await applier.close();
     const provenRules = rules.filter(({ state }) => state === 'enforced').length;
-    const figures = { bundleBytes, steps, totalMs, cpuMs, rssBefore, rssPeak: peakBytes() };
+    const figures = { bundleBytes, steps, totalMs, cpuMs, preparePeak: peak(), nftMs: nftMsOf(documents) };
     return { ...size, ...figures, provenRules, proven };
   } finally {
     kernel.unload([]);
   }
 }
 
-/** VmHWM of proc_pid_status(5). */
-function peakBytes(): number {
-  return 1024 * Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0);
+/** Of this process and of its children that have ended; proc_pid_stat(5) counts in hundredths of a second. */
+function processorMs(): number {
+  const fields = readFileSync('/proc/self/stat', 'latin1').split(') ')[1]?.split(' ') ?? [];
+  const [utime = 0, stime = 0, cutime = 0, cstime = 0] = fields.slice(11, 15).map(Number);
+  return 10 * (utime + stime + cutime + cstime);
 }
 
-if (import.meta.main && process.argv[2] === prepareCommand) {
-  process.exitCode = await servePrepare(process.stdin, process.stdout);
-} else if (import.meta.main) {
+/** Looks at children while they run; the function gives the most bytes that one had resident. */
+function watchChildren(): () => number {
+  let most = 0;
+  const look = setInterval(() => {
+    for (const pid of readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').split(' ')) {
+      if (pid !== '') most = Math.max(most, peakBytes(pid));
+    }
+  }, 20);
+  return () => {
+    clearInterval(look);
+    return most;
+  };
+}
+
+/** VmHWM of proc_pid_status(5); 0 where the process has gone. */
+function peakBytes(pid: string): number {
+  try {
+    return 1024 * Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+/** How long nftables takes for a set of the same prefixes, without the rules. */
+function nftMsOf(documents: readonly PolicyDocument[]): number | null {
+  const listed = documents.flatMap((one) => (one.kind === 'AddressSet' ? (one.spec.addresses ?? []) : []));
+  const set = `set s { type ipv4_addr; flags interval; auto-merge; elements = { ${listed.join(', ')} } }`;
+  const input = `table inet bench {\n${set}\nchain c { type filter hook input priority 0; ip saddr @s drop; }\n}\n`;
+  const begun = performance.now();
+  const { status } = spawnSync('nft', ['-f', '-'], { input, timeout: 60_000 });
+  return status === 0 ? performance.now() - begun : null;
+}
+
+if (import.meta.main) {
   const [rules = 10_000, prefixes = 1_000_000] = process.argv.slice(2).map(Number);
   process.stdout.write(`${JSON.stringify(await applyOnce({ rules, prefixes }))}\n`);
 }
