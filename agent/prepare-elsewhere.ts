@@ -117,7 +117,10 @@ async function collect(from: AsyncIterable<Uint8Array>, bytesMax: number): Promi
 async function beginningOf(from: AsyncIterable<Uint8Array>, bytesMax: number): Promise<string> {
   let text = '';
   for await (const part of from) {
-    if (text.length < bytesMax) text += Buffer.from(part).toString().slice(0, bytesMax - text.length);
+    if (text.length < bytesMax)
+      text += Buffer.from(part)
+        .toString()
+        .slice(0, bytesMax - text.length);
   }
   return text.trim();
 }
