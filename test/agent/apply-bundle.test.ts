@@ -60,6 +60,43 @@ t.test('a second bundle shares the tables that are equal', options, async (t) =>
   t.ok(device.kernel.status().kernelBytes < 2 * loadedBytes);
 });
 
+t.test('a long list that stays is neither built nor sent again', options, async (t) => {
+  const device = await bench(t);
+  const policy = (name: string, addresses: readonly string[]) => [
+    {
+      apiVersion: 'husk/v1',
+      kind: 'PacketPolicy',
+      metadata: { name },
+      spec: {
+        mode: 'enforce',
+        zones: { wan: { interfaces: ['wan0'] } },
+        sets: { list: { addressSet: 'list' } },
+        ingress: [
+          {
+            zone: 'wan',
+            default: 'allow',
+            rules: [{ id: 'bad', from: { set: 'list' }, action: 'drop' }],
+          },
+        ],
+        egress: [],
+      },
+    },
+    { apiVersion: 'husk/v1', kind: 'AddressSet', metadata: { name: 'list' }, spec: { addresses } },
+  ];
+  const list = Array.from({ length: 5000 }, (_, at) => `10.${at >> 8}.${at & 255}.0`);
+  const table = () =>
+    device.applier.state().image?.tables.find(({ kind }) => kind === HuskTable.BIG4)?.values;
+
+  t.equal(await device.apply(device.fleet.publish(1, policy('a', list))), 'confirmed');
+  const first = table();
+  t.ok((first?.length ?? 0) > 0);
+  t.equal(await device.apply(device.fleet.publish(2, policy('b', list.toReversed()))), 'confirmed');
+  t.equal(table(), first, 'the very bytes of before');
+  t.same(device.applier.state().rules.at(0), { id: 'b/bad', state: 'enforced' });
+  t.equal(await device.apply(device.fleet.publish(3, policy('b', list.slice(1)))), 'confirmed');
+  t.not(table(), first);
+});
+
 t.test(
   'a device that cannot be reached under the new policy goes back at the deadline',
   options,
