@@ -40,6 +40,8 @@ export function documentsOf(
   tellOfInterfaces(placed, flats, options, report, whole);
   if (placed.followsOnBothWays) tellOfBothWays(report, whole);
   const policy = withoutDeadRules(placed, setDocuments(flats), options, report);
+  if (policy.spec.ingress.length === 0 && policy.spec.egress.length === 0)
+    report.add(whole, 'no rule comes of it: the policy judges no packet, all pass', 'none');
   const named = new Set(Object.keys(policy.spec.sets ?? {}));
   const sets = setDocuments(flats).filter(({ metadata }) => named.has(metadata.name));
   return { documents: [policy, ...sets], notCarriedOver: report.all() };

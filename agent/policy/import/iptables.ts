@@ -79,6 +79,8 @@ class Reader {
   #table = 'filter';
   /** iptables-restore would forget the first for a second one, and two that were put together may be of two families. */
   #hasFilter = false;
+  /** Between the line that begins a table and its COMMIT, without which iptables-restore takes nothing of it. */
+  #isOpen = false;
 
   constructor(file: ImportFile, family: 4 | 6, sets: ReadonlyMap<string, IpSet> | null, report: Report) {
     this.#file = file;
@@ -89,14 +91,18 @@ class Reader {
   read(): void {
     const lines = this.#file.text.split('\n');
     if (lines.length > linesMax) throw new ImportError(`${this.#file.file}: more than ${linesMax} lines`);
-    let found = false;
+    let last = 0;
     for (const [index, line] of lines.entries()) {
       const text = line.trim();
       if (text === '' || text.startsWith('#')) continue;
       this.#line(text, index + 1);
-      found = true;
+      last = index + 1;
     }
-    if (!found) throw new ImportError(`${this.#file.file}: there is no rule and no chain in it`);
+    if (last === 0) throw new ImportError(`${this.#file.file}: there is no rule and no chain in it`);
+    if (this.#isOpen)
+      throw new ImportError(
+        `${this.#file.file}:${last}: table ${this.#table} ends without COMMIT: is the file whole?`,
+      );
     // Chains are declared before their rules, but a text put together by hand need not do so.
     for (const { chain } of this.#lines) this.#context.chains.add(chain);
     for (const { words } of this.#lines) countHashlimit(words, this.#context.hashlimits);
@@ -139,9 +145,12 @@ class Reader {
     if (words === null) throw fail('a quote without its end');
     const rest = words[0] !== undefined && /^\[\d+:\d+\]$/.test(words[0]) ? words.slice(1) : words;
     const [verb = '', chain = ''] = rest;
-    if (verb === 'COMMIT') return;
-    if (/^\*[a-z]+$/.test(verb)) {
+    if (verb === 'COMMIT') {
+      this.#isOpen = false;
+    } else if (/^\*[a-z]+$/.test(verb)) {
+      if (this.#isOpen) throw fail(`table ${this.#table} ends without COMMIT`);
       this.#table = verb.slice(1);
+      this.#isOpen = true;
       if (this.#table !== 'filter') return;
       if (this.#hasFilter) throw fail('table filter stands here for the second time');
       this.#hasFilter = true;

@@ -22,6 +22,7 @@ export function importNft(file: ImportFile, options: ImportOptions = {}): Import
   const report = new Report();
   const reader = new ListingReader(file.file, report);
   for (const object of objectsOf(file)) reader.take(object);
+  if (reader.isEmpty) throw new ImportError(`${file.file}: there is no rule and no chain in it`);
   const whole: Origin = { file: file.file, line: 0, text: '', name: 'whole listing' };
   return documentsOf(reader.ruleset(), options, report, whole);
 }
@@ -70,6 +71,10 @@ class ListingReader {
   constructor(file: string, report: Report) {
     this.#file = file;
     this.#report = report;
+  }
+
+  get isEmpty(): boolean {
+    return this.#chains.size === 0 && this.#rules.size === 0;
   }
 
   take(object: Json): void {

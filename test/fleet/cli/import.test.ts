@@ -76,6 +76,24 @@ t.test('what is no ruleset is refused, and wrong usage is 2', async (t) => {
   t.match(await husk(['import', 'iptables']), { code: 2, out: '' });
 });
 
+t.test('a file that has nothing in it, or not all, is refused', async (t) => {
+  const nothing = { code: 1, out: '', err: /there is no rule and no chain in it/ };
+  t.match(await husk(['import', 'nft', file('nothing.json', '{"nftables": []}')]), nothing);
+  const head = '{"nftables": [{"metainfo": {"version": "1.0.6", "json_schema_version": 1}}]}';
+  t.match(await husk(['import', 'nft', file('head.json', head)]), nothing);
+  t.match(await husk(['import', 'iptables', file('nothing.v4', '# Generated\n')]), nothing);
+  const cut = file('cut.v4', '*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -j ACCEPT\n');
+  t.match(await husk(['import', 'iptables', cut]), { code: 1, out: '', err: /cut\.v4:3: .*COMMIT/ });
+  const next = file('next.v4', '*filter\n:INPUT DROP [0:0]\n*nat\nCOMMIT\n');
+  t.match(await husk(['import', 'iptables', next]), { code: 1, out: '', err: /next\.v4:3: .*COMMIT/ });
+});
+
+t.test('a file that no rule comes of is said to be one', async (t) => {
+  const open = file('open.v4', '*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n');
+  t.match(await husk(['import', 'iptables', open]), { code: 0, err: /no rule comes of it: .* all pass/ });
+  t.notMatch((await husk(['import', 'iptables', whole])).err, /no rule comes of it/);
+});
+
 t.test('long lists stay in files of their own', async (t) => {
   const entries = Array.from(
     { length: 20_000 },

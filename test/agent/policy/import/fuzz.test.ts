@@ -158,7 +158,9 @@ t.test('any text', async () => {
     fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (text) => {
       const file = { file: 'f', text };
       tried(() => importIptables([file]));
-      tried(() => importIptables([{ file: 'f', text: '*filter\n:INPUT DROP [0:0]\n' }], { ipsets: file }));
+      tried(() =>
+        importIptables([{ file: 'f', text: '*filter\n:INPUT DROP [0:0]\nCOMMIT\n' }], { ipsets: file }),
+      );
       tried(() => importNft(file));
       tried(() => importList([file], { name: 'n', drop: ['eth0'] }));
     }),
