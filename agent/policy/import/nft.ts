@@ -1,7 +1,7 @@
 // `nft -j list ruleset`: tables, chains, sets, maps and rules, in the form of libnftables-json(5).
 //
 // Chains of type filter on the hooks input, forward and output are read, of families ip, ip6 and inet; every rule
-// of another chain is reported. Where several chains hang on a hook, those of lower priority come first.
+// that packets come to by another chain is reported. Where several chains hang on a hook, those of lower priority come first.
 
 import { JsonError, parseJson } from '../../contract/json.ts';
 import { documentsOf, type ImportOptions } from './documents.ts';
@@ -107,9 +107,14 @@ class ListingReader {
     const key = keyOf(rule.family, rule.table, rule.chain);
     const expressions = Array.isArray(rule.expr) ? rule.expr : [];
     const comment = typeof rule.comment === 'string' ? ` "${rule.comment}"` : '';
-    const text = `${key} handle ${String(rule.handle)}${comment}: ${JSON.stringify(expressions)}`;
-    const origin = { file: this.#file, line: 0, text, name: `${String(rule.chain)}-h${String(rule.handle)}` };
     const rules = this.#rules.get(key) ?? [];
+    // A listing made by hand, or by a program that is not nft, may have no handles.
+    const [place, name] =
+      typeof rule.handle === 'number'
+        ? [`handle ${rule.handle}`, `h${rule.handle}`]
+        : [`rule ${rules.length + 1}`, `r${rules.length + 1}`];
+    const text = `${key} ${place}${comment}: ${JSON.stringify(expressions)}`;
+    const origin = { file: this.#file, line: 0, text, name: `${String(rule.chain)}-${name}` };
     rules.push({ origin, table: `${String(rule.family)} ${String(rule.table)}`, expressions });
     this.#rules.set(key, rules);
   }
@@ -179,15 +184,21 @@ class ListingReader {
         this.#report.add(chain.origin, reason, 'wider', ['everything that this chain dropped by its policy']);
       for (const key of this.#reachableFrom(chain.key)) {
         if (read.has(key)) continue;
-        for (const { origin, expressions } of this.#rules.get(key) ?? []) {
-          const isDrop = expressions.some(
-            (one) => isObject(one) && ('drop' in one || 'reject' in one || 'vmap' in one),
-          );
-          if (isDrop) this.#report.add(origin, reason, 'wider', ['what this rule dropped']);
-          else this.#report.add(origin, reason, effect);
-        }
+        for (const rule of this.#rules.get(key) ?? []) this.#leaveOut(rule, reason, effect);
       }
     }
+    for (const [key, rules] of this.#rules) {
+      if (read.has(key) || this.#chains.has(key)) continue;
+      for (const rule of rules) this.#leaveOut(rule, 'the listing does not have the chain of it', 'differs');
+    }
+  }
+
+  #leaveOut({ origin, expressions }: Rule, reason: string, effect: Effect): void {
+    const isDrop = expressions.some(
+      (one) => isObject(one) && ('drop' in one || 'reject' in one || 'vmap' in one),
+    );
+    if (isDrop) this.#report.add(origin, reason, 'wider', ['what this rule dropped']);
+    else this.#report.add(origin, reason, effect);
   }
 
   #reachableFrom(start: string): ReadonlySet<string> {

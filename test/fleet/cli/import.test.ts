@@ -94,6 +94,21 @@ t.test('a file that no rule comes of is said to be one', async (t) => {
   t.notMatch((await husk(['import', 'iptables', whole])).err, /no rule comes of it/);
 });
 
+t.test('rules of nft without handles are told by their place, and those of no chain are told', async (t) => {
+  const head = { family: 'inet', table: 'f' };
+  const listing = [
+    { chain: { ...head, name: 'in', type: 'filter', hook: 'input', prio: 0, policy: 'drop' } },
+    { rule: { ...head, chain: 'in', expr: [{ unheard: 1 }, { drop: null }] } },
+    { rule: { ...head, chain: 'lost', expr: [{ drop: null }] } },
+    { rule: { ...head, chain: 'in', expr: [{ accept: null }] } },
+  ];
+  const said = await husk(['import', 'nft', file('bare.json', JSON.stringify({ nftables: listing }))]);
+  t.match(said, { code: 0, out: /in-r2/ });
+  t.match(said.err, /inet f in rule 1: /);
+  t.match(said.err, /WIDER: .*does not have the chain of it\n.*inet f lost rule 1: /);
+  t.notMatch(`${said.out}${said.err}`, /undefined/);
+});
+
 t.test('long lists stay in files of their own', async (t) => {
   const entries = Array.from(
     { length: 20_000 },
