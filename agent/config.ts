@@ -5,6 +5,7 @@
 
 import * as z from 'zod';
 import { HUSK_COUNTERS_MAX, HUSK_SERVICES_MAX } from '../bpf/abi/layout.gen.ts';
+import { messageOf } from './contract/thrown.ts';
 import { spoolBytesLeast } from './events/spool.ts';
 import { FileError, type Files } from './os/files.ts';
 import { logLevels } from './os/log.ts';
@@ -215,7 +216,7 @@ export function readConfig(files: Files, path: string | undefined): Config {
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (error) {
-    throw new ConfigError(from, [`not JSON: ${(error as Error).message}`]);
+    throw new ConfigError(from, [`not JSON: ${messageOf(error)}`]);
   }
   return parseConfig(value, from);
 }

@@ -9,6 +9,7 @@
 import type { Logger } from 'pino';
 import type { PartsAsked } from '../agent/contract/bundle.ts';
 import { bundleBytesMax, partBytes } from '../agent/contract/limits.ts';
+import { messageOf } from '../agent/contract/thrown.ts';
 import { blobTopic } from '../agent/contract/topics.ts';
 import { Allowance } from './allowance.ts';
 import type { Clock } from './clock.ts';
@@ -100,7 +101,7 @@ export class PartDelivery {
     } catch (error) {
       // The link went: whoever waits asks again when it is back.
       this.#counts.dropped += 1;
-      log.debug({ reason: (error as Error).message, digest, part }, 'a part was not delivered');
+      log.debug({ reason: messageOf(error), digest, part }, 'a part was not delivered');
     }
   }
 }

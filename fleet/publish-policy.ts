@@ -10,6 +10,7 @@ import { type Assignment, payloadTypes } from '../agent/contract/bundle.ts';
 import { envelopeBytesMax } from '../agent/contract/limits.ts';
 import type { PolicyDocument } from '../agent/contract/policy.ts';
 import { RefusalError } from '../agent/contract/refusal.ts';
+import { messageOf } from '../agent/contract/thrown.ts';
 import { deviceTopics } from '../agent/contract/topics.ts';
 import { checkDocuments } from '../agent/policy/check.ts';
 import { checkFit } from '../agent/policy/check-fit.ts';
@@ -89,7 +90,7 @@ export function publishDesired(
       try {
         await publish(deviceTopics(tenant, device).desired, current.envelope);
       } catch (error) {
-        log.debug({ device, reason: (error as Error).message }, 'desired state was not published');
+        log.debug({ device, reason: messageOf(error) }, 'desired state was not published');
       }
     }
   };

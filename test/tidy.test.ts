@@ -133,6 +133,10 @@ const bad: Readonly<Record<string, readonly ProjectFile[]>> = {
   'the lock file names no address to fetch from': [
     file('package-lock.json', '{\n"resolved": "https://example.org/x.tgz"\n}\n'),
   ],
+  'what was thrown is asked for its message by messageOf': [
+    file('agent/a.ts', '// x\nsay((error as Error).message);\n'),
+    file('fleet/a.ts', '// x\nsay(error instanceof Error ? error.message : String(error));\n'),
+  ],
   'no package registry is named': [
     file('agent/a.ts', `// see https://${'registry'}.example.org/x\n`),
     file('.npmrc', `${'registry'}=https://example.org/\n`),

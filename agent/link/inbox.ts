@@ -12,6 +12,7 @@ import { parseJson } from '../contract/json.ts';
 import { envelopeBytesMax, partBytes, payloadBytesMax } from '../contract/limits.ts';
 import { type Query, type View, views } from '../contract/query.ts';
 import type { Refusal } from '../contract/refusal.ts';
+import { messageOf } from '../contract/thrown.ts';
 import { type DeviceTopics, namePattern } from '../contract/topics.ts';
 
 export type Incoming =
@@ -139,7 +140,7 @@ function readEnvelope(
   try {
     value = parseJson(payload, { bytesMax });
   } catch (error) {
-    return { why: (error as Error).message };
+    return { why: messageOf(error) };
   }
   const read = envelopeSchema.safeParse(value);
   if (!read.success) return { why: faults(read.error) };

@@ -22,6 +22,7 @@ import {
 import { parseJson } from '../contract/json.ts';
 import { enrollmentBytesMax } from '../contract/limits.ts';
 import { type Refusal, type RefusalCode, refusals } from '../contract/refusal.ts';
+import { messageOf } from '../contract/thrown.ts';
 import { devicePattern, digestPattern } from '../contract/topics.ts';
 import { hexNonce, type Random } from '../os/random.ts';
 import { decodeBase64, decodeBase64Url } from './base64.ts';
@@ -164,7 +165,7 @@ function readDown(bytes: Uint8Array): EnrollmentDown {
   try {
     value = parseJson(bytes, { bytesMax: enrollmentBytesMax });
   } catch (error) {
-    throw new UntrustedAnswer(`the answer cannot be read: ${(error as Error).message}`);
+    throw new UntrustedAnswer(`the answer cannot be read: ${messageOf(error)}`);
   }
   const result = downSchema.safeParse(value);
   if (result.success) return result.data;
@@ -207,7 +208,7 @@ function believe(parts: EnrollmentParts, facts: EnrollmentFacts, granted: Grante
   try {
     trustKeys([decodeBase64(signer) ?? new Uint8Array()]);
   } catch (error) {
-    throw new UntrustedAnswer((error as Error).message);
+    throw new UntrustedAnswer(messageOf(error));
   }
   return {
     tenant: join.tenant,
@@ -230,6 +231,6 @@ function readCertificate(pem: string, what: string): X509Certificate {
   try {
     return new X509Certificate(pem);
   } catch (error) {
-    throw new UntrustedAnswer(`${what} cannot be read: ${(error as Error).message}`);
+    throw new UntrustedAnswer(`${what} cannot be read: ${messageOf(error)}`);
   }
 }

@@ -16,6 +16,7 @@ import {
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import * as z from 'zod';
+import { messageOf } from '../contract/thrown.ts';
 import { devicePattern, namePattern } from '../contract/topics.ts';
 import type { Files } from '../os/files.ts';
 import { decodeBase64 } from './base64.ts';
@@ -70,7 +71,7 @@ export class IdentityStore {
       trustSigners(identity);
       return identity;
     } catch (error) {
-      const why = (error as Error).message;
+      const why = messageOf(error);
       throw new Error(`${this.#path}: ${why}; remove it to enroll again`, { cause: error });
     }
   }

@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import { type Join, joinPrefix } from '../contract/enrollment.ts';
 import { parseJson } from '../contract/json.ts';
+import { messageOf } from '../contract/thrown.ts';
 import { digestPattern, namePattern } from '../contract/topics.ts';
 import { decodeBase64Url } from './base64.ts';
 
@@ -37,7 +38,7 @@ export function parseJoin(line: string): Join {
   try {
     value = parseJson(bytes, { bytesMax: joinBytesMax });
   } catch (error) {
-    throw new Error(`the join line is damaged: ${(error as Error).message}`);
+    throw new Error(`the join line is damaged: ${messageOf(error)}`);
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;

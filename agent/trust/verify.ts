@@ -18,6 +18,7 @@ import {
 import { parseJson } from '../contract/json.ts';
 import { bundleBytesMax, envelopeBytesMax } from '../contract/limits.ts';
 import { RefusalError } from '../contract/refusal.ts';
+import { messageOf } from '../contract/thrown.ts';
 import { devicePattern, digestPattern, namePattern } from '../contract/topics.ts';
 import { decodeBase64 } from './base64.ts';
 import type { Trusted } from './keys.ts';
@@ -206,7 +207,7 @@ function parse(bytes: Uint8Array, what: string, bytesMax: number): unknown {
   try {
     return parseJson(bytes, { bytesMax });
   } catch (error) {
-    throw new RefusalError('bundle.malformed', `${what}: ${(error as Error).message}`, { cause: error });
+    throw new RefusalError('bundle.malformed', `${what}: ${messageOf(error)}`, { cause: error });
   }
 }
 

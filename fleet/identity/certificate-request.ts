@@ -6,6 +6,7 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import forge from 'node-forge';
 import { RefusalError } from '../../agent/contract/refusal.ts';
+import { messageOf } from '../../agent/contract/thrown.ts';
 
 const { asn1 } = forge;
 type Asn1 = forge.asn1.Asn1;
@@ -77,7 +78,7 @@ function readRequest(der: Uint8Array): {
       spki: bytesOf(spki),
     };
   } catch (cause) {
-    throw refused(`it cannot be read (${(cause as Error).message})`, cause);
+    throw refused(`it cannot be read (${messageOf(cause)})`, cause);
   }
 }
 

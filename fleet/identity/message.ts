@@ -5,6 +5,7 @@ import type { EnrollmentUp } from '../../agent/contract/enrollment.ts';
 import { parseJson } from '../../agent/contract/json.ts';
 import { enrollmentBytesMax } from '../../agent/contract/limits.ts';
 import { RefusalError } from '../../agent/contract/refusal.ts';
+import { messageOf } from '../../agent/contract/thrown.ts';
 import { digestPattern } from '../../agent/contract/topics.ts';
 
 /** 32 bytes in hex: nonces and proofs have the form of a digest. */
@@ -34,7 +35,7 @@ export function parseEnrollmentUp(bytes: Uint8Array): EnrollmentUp {
   try {
     value = parseJson(bytes, { bytesMax: enrollmentBytesMax, depthMax: 2 });
   } catch (cause) {
-    throw new RefusalError('enroll.malformed', (cause as Error).message, { cause });
+    throw new RefusalError('enroll.malformed', messageOf(cause), { cause });
   }
   const parsed = up.safeParse(value);
   if (!parsed.success) {

@@ -18,6 +18,7 @@ import {
 import type { AnswerPart } from '../../agent/contract/query.ts';
 import { refusals } from '../../agent/contract/refusal.ts';
 import type { Birth, Gone, Reported } from '../../agent/contract/state.ts';
+import { messageOf } from '../../agent/contract/thrown.ts';
 import { digestPattern } from '../../agent/contract/topics.ts';
 
 export type DeviceMessage =
@@ -243,7 +244,7 @@ function parseEnvelope(bytes: Uint8Array, bytesMax: number): Envelope {
   try {
     value = parseJson(bytes, { bytesMax });
   } catch (cause) {
-    throw new MalformedMessage((cause as Error).message, { cause });
+    throw new MalformedMessage(messageOf(cause), { cause });
   }
   const parsed = envelopeSchema.safeParse(value);
   if (!parsed.success) throw malformed(parsed.error);

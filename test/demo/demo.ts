@@ -4,6 +4,7 @@
 //   node test/demo/demo.ts [--keep] [--json]
 
 import { parseArgs } from 'node:util';
+import { messageOf } from '../../agent/contract/thrown.ts';
 import { executablesMissing } from '../lab/executables.ts';
 import { Lab, labMissing } from '../lab/lab.ts';
 import { addresses, enrol, layGround, type Site, startController } from '../lab/site.ts';
@@ -53,7 +54,7 @@ async function main(): Promise<number> {
   } catch (error) {
     // A signal takes the lab down under the scene that runs; what that scene then says is no news.
     if (lab.closing) return await new Promise(() => {});
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     process.stderr.write(`\n${lab.logTails()}\n\ndemo: ${why}\n`);
     return 1;
   } finally {
@@ -117,7 +118,7 @@ function readArguments(): { keep: boolean; json: boolean; help: boolean } | null
     const { values } = parseArgs({ options: { keep: flag, json: flag, help: { ...flag, short: 'h' } } });
     return values;
   } catch (error) {
-    process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    process.stderr.write(`demo: ${messageOf(error)}\n\n${usage}`);
     return null;
   }
 }

@@ -4,6 +4,7 @@
 // everything down and then ends the process with the code a shell expects (128 + signal).
 
 import { constants } from 'node:os';
+import { messageOf } from '../../agent/contract/thrown.ts';
 
 type Step = { readonly what: string; readonly undo: () => void | Promise<void> };
 
@@ -43,7 +44,7 @@ export class Undo {
       try {
         await step.undo();
       } catch (error) {
-        failed.push(`${step.what}: ${error instanceof Error ? error.message : String(error)}`);
+        failed.push(`${step.what}: ${messageOf(error)}`);
       }
     }
     for (const signal of signals) process.off(signal, this.#onSignal);

@@ -100,6 +100,17 @@ export const checks: Readonly<Record<string, Check>> = {
       path === 'package-lock.json' ? matches(text, /"resolved"/g, 'names where a package is fetched') : [],
     ),
 
+  'what was thrown is asked for its message by messageOf': (files) =>
+    eachText(files, (text, path) =>
+      /^(agent|fleet)\/.*\.ts$/.test(path) && path !== 'agent/contract/thrown.ts'
+        ? matches(
+            text,
+            /\b\w+ as Error\)\.message\b|instanceof Error \? \w+\.message\b/g,
+            'takes what was thrown for an Error; messageOf of agent/contract/thrown.ts is for all of it',
+          )
+        : [],
+    ),
+
   'no package registry is named': (files) =>
     eachText(files, (text) => [
       ...matches(text, /\bregistry\.[a-z0-9-]+\.[a-z]{2,}\b/gi, 'names a package registry'),

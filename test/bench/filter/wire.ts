@@ -8,6 +8,7 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '../../../agent/contract/thrown.ts';
 import { addon, type Handle } from '../../../native/index.ts';
 import { randomFrom } from '../../agent/policy/set-tables/samples.ts';
 import { udpFrame } from '../../lab/frame.ts';
@@ -144,7 +145,7 @@ async function measureFamily({ kernel, bpffs, veth, family, file }: Bench): Prom
       figures.push({ name: `IPv${family}, ${name}`, ns, floorNs, why: '' });
       return sent;
     } catch (error) {
-      const why = String((error as { stderr?: unknown }).stderr ?? (error as Error).message).trim();
+      const why = String((error as { stderr?: unknown }).stderr ?? messageOf(error)).trim();
       figures.push({ name: `IPv${family}, ${name}`, ns: null, floorNs, why: why.slice(0, 300) });
       return 0;
     }
