@@ -59,58 +59,61 @@ static __always_inline husk_u32 read_by_slot(void *slots, husk_u32 slot, husk_u3
     return read_table(bpf_map_lookup_elem(slots, &place), before);
 }
 
+enum asked {
+    NO_SLOTS,
+    LIVE_WORD, /* beside them */
+    BY_SLOT,
+};
+
+/* `asked` is known where it is called, so that each program has the code of its own alone. */
+static __always_inline int read_rounds(enum asked asked)
+{
+    husk_u32 read = 0;
+
+#pragma clang loop unroll(full)
+    for (int round = 0; round < ROUNDS; round++) {
+        husk_u32 key = read, slot = read;
+
+        if (asked != NO_SLOTS) {
+            struct husk_control *shared = bpf_map_lookup_elem(&control, &key);
+            if (!shared)
+                return XDP_ABORTED;
+            slot = live_slot(shared);
+        }
+        if (asked == BY_SLOT) {
+            read = read_by_slot(&slots_a, slot, read);
+            read = read_by_slot(&slots_b, slot, read);
+            read = read_by_slot(&slots_c, slot, read);
+            read = read_by_slot(&slots_d, slot, read);
+        } else {
+            read = read_table(&table_a, slot);
+            read = read_table(&table_b, read);
+            read = read_table(&table_c, read);
+            read = read_table(&table_d, read);
+        }
+    }
+    return read ? XDP_PASS : XDP_DROP;
+}
+
 SEC("xdp")
 int bench_without_slots(struct xdp_md *ctx)
 {
-    husk_u32 read = 0;
     (void)ctx;
-#pragma clang loop unroll(full)
-    for (int round = 0; round < ROUNDS; round++) {
-        read = read_table(&table_a, read);
-        read = read_table(&table_b, read);
-        read = read_table(&table_c, read);
-        read = read_table(&table_d, read);
-    }
-    return read ? XDP_PASS : XDP_DROP;
+    return read_rounds(NO_SLOTS);
 }
 
 SEC("xdp")
 int bench_live_word(struct xdp_md *ctx)
 {
-    husk_u32 read = 0;
     (void)ctx;
-#pragma clang loop unroll(full)
-    for (int round = 0; round < ROUNDS; round++) {
-        husk_u32 key = read;
-        struct husk_control *shared = bpf_map_lookup_elem(&control, &key);
-        if (!shared)
-            return XDP_ABORTED;
-        read = read_table(&table_a, live_slot(shared));
-        read = read_table(&table_b, read);
-        read = read_table(&table_c, read);
-        read = read_table(&table_d, read);
-    }
-    return read ? XDP_PASS : XDP_DROP;
+    return read_rounds(LIVE_WORD);
 }
 
 SEC("xdp")
 int bench_by_slot(struct xdp_md *ctx)
 {
-    husk_u32 read = 0;
     (void)ctx;
-#pragma clang loop unroll(full)
-    for (int round = 0; round < ROUNDS; round++) {
-        husk_u32 key = read;
-        struct husk_control *shared = bpf_map_lookup_elem(&control, &key);
-        if (!shared)
-            return XDP_ABORTED;
-        husk_u32 slot = live_slot(shared);
-        read = read_by_slot(&slots_a, slot, read);
-        read = read_by_slot(&slots_b, slot, read);
-        read = read_by_slot(&slots_c, slot, read);
-        read = read_by_slot(&slots_d, slot, read);
-    }
-    return read ? XDP_PASS : XDP_DROP;
+    return read_rounds(BY_SLOT);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
