@@ -249,6 +249,40 @@ t.test('what stands before a change takes packets only where it ends their way',
   );
 });
 
+t.test('what ends the way of packets is not taken for what asks the same and does not end it', async (t) => {
+  // Behind the sources all of them ask for port 22 alone: one could stand for another there.
+  const ssh = (id: string, from: string, more: Partial<PacketRule> = {}): PacketRule => ({
+    ...{ id, from, protocol: 'tcp', ports: { to: 22 }, action: 'drop' },
+    ...more,
+  });
+  const ended = ssh('ended', '198.51.100.0/24');
+  const rest: PacketRule = { id: 'rest', protocol: 'tcp', action: 'allow' };
+  const told = (rules: readonly PacketRule[]) =>
+    diffPolicies([policy(rules)], [policy([...rules, rest])]).differences.flatMap(({ packets }) =>
+      packets.map(({ text }) => text),
+    );
+  for (const passed of [
+    ssh('seen', '192.0.2.0/24', { action: 'log' }),
+    ssh('watched', '192.0.2.0/24', { mode: 'monitor' }),
+    ssh('some', '192.0.2.0/24', { limit: { rate: '1/s', over: 'next' } }),
+  ]) {
+    for (const rules of [
+      [passed, ended],
+      [ended, passed],
+    ]) {
+      t.strictSame(
+        told(rules),
+        [
+          'tcp from ::/0, IPv4 outside 192.0.2.0/24, 198.51.100.0/24',
+          'tcp from 192.0.2.0/24, 198.51.100.0/24 to port not 22',
+          'tcp from 192.0.2.0/24 to port 22',
+        ],
+        rules.map(({ id }) => id).join(),
+      );
+    }
+  }
+});
+
 t.test('a change of everything tells how far it is, and ends in an error at its bound', async (t) => {
   const { rules } = listed('ipc1', 3000, new Draw(seed));
   const turned = rules.map(
