@@ -85,10 +85,13 @@ function readText(path: string): string {
   }
 }
 
-/** Not asked where the kernel's module for it is not there: asking would bring it in. */
-export function readIpsecByPolicy(addon: Addon): boolean {
+/** Not asked where the kernel's module for it is not there: asking would bring it in. `sockets`: those of netlink. */
+export function readIpsecByPolicy(
+  addon: Pick<Addon, 'ipsecByPolicy'>,
+  sockets = readText('/proc/self/net/netlink'),
+): boolean {
   // A line a socket, its protocol in the second column; the kernel's own is of process 0 (net/netlink/af_netlink.c).
-  const isThere = /^\S+\s+6\s+0\s/m.test(readText('/proc/self/net/netlink'));
+  const isThere = /^\S+\s+6\s+0\s/m.test(sockets);
   try {
     return isThere && addon.ipsecByPolicy();
   } catch {
