@@ -5,10 +5,11 @@
 
 import t, { type Test } from 'tap';
 import { objects } from '../../agent/kernel/objects.ts';
-import { Guest, guestMissing } from './guest.ts';
+import { type Guest, guestMissing } from './guest.ts';
 import { builtObjects, guestPrograms, packetPrograms, programMissing, told } from './guest-programs.ts';
 import { type CloudKernelName, kernelNames } from './kernels.ts';
 import { loadObjects } from './load-objects.ts';
+import { bootFor, playIn } from './play.ts';
 import { type Scene, scene, sceneOf } from './scenes.ts';
 
 /** Instructions processed; as test/bpf/verifier.test.ts holds it on this machine's kernel. */
@@ -28,15 +29,9 @@ t.setTimeout(600_000);
 for (const name of kernelNames) {
   t.test(`Debian's ${name}`, { skip: programMissing() || guestMissing(name) }, async (t) => {
     const files = await guestPrograms('load-objects', ...packetPrograms);
-    const guest = await Guest.boot(name, files);
-    t.teardown(async () => {
-      const console = await guest.close({ failed: !t.passing() });
-      if (console !== null) t.comment(`the guest's console: ${console}`);
-    });
-    t.comment(`${guest.kernel.version}: up after ${guest.bootMs} ms`);
+    const guest = await bootFor(t, name, files);
     await t.test('every object loads', (t) => objectsLoad(t, guest, name));
-    const result = await guest.run('node /husk/build/packet-programs.cjs', 120_000);
-    t.equal(result.status, 0, 'all scenes are played', { said: result.lines.slice(-20) });
+    const result = await playIn(t, guest, 'packet-programs', 120_000);
     const scenes = told(result, scene);
     const of = <Name extends Scene['scene']>(name: Name) => sceneOf(scenes, name);
 

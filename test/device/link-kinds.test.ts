@@ -7,11 +7,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import * as z from 'zod';
 import { bareLinkMissing, buildBareLink } from '../lab/bare-link.ts';
-import { Guest, guestMissing } from './guest.ts';
+import { guestMissing } from './guest.ts';
 import { guestPrograms, programMissing, told } from './guest-programs.ts';
 import { machineProgram } from './initramfs.ts';
 import { findKernel, fullKernel, type KernelName } from './kernels.ts';
 import { moreModules } from './modules.ts';
+import { bootFor, playIn } from './play.ts';
 
 t.setTimeout(900_000);
 
@@ -20,17 +21,8 @@ const missing = (name: KernelName) =>
   programMissing() || guestMissing(name) || bareLinkMissing() || programMissingHere(wg);
 const modules = [
   ...['wireguard', 'macvlan', 'ipip', 'esp4', 'xfrm_user', 'xfrm_interface'],
-  ...[
-    'gcm',
-    'ghash_generic',
-    'ctr',
-    'seqiv',
-    'jitterentropy_rng',
-    'drbg',
-    'ppp_generic',
-    'ppp_async',
-    'pppoe',
-  ],
+  ...['gcm', 'ghash_generic', 'ctr', 'seqiv', 'jitterentropy_rng', 'drbg'],
+  ...['ppp_generic', 'ppp_async', 'pppoe'],
 ];
 
 const staged = z.strictObject({
@@ -56,18 +48,13 @@ for (const [name, tc] of [
   t.test(`Debian's ${name}`, { skip: missing(name) }, async (t) => {
     const kernel = findKernel(name);
     if (kernel === null) throw new Error(`no ${name} kernel`);
-    const guest = await Guest.boot(name, {
+    const guest = await bootFor(t, name, {
       ...(await guestPrograms('link-kinds', 'peer')),
       ...machineProgram(wg),
       ...moreModules(kernel, modules),
       'husk/build/bare-link': readFileSync(buildBareLink()),
     });
-    t.teardown(async () => {
-      const console = await guest.close({ failed: !t.passing() });
-      if (console !== null) t.comment(`the guest's console: ${console}`);
-    });
-    const result = await guest.run(`node /husk/build/link-kinds.cjs${isBare ? ' bare' : ''}`, 360_000);
-    t.equal(result.status, 0, 'all is played', { said: result.lines.slice(-20) });
+    const result = await playIn(t, guest, `link-kinds${isBare ? ' bare' : ''}`, 360_000);
     const all = told(result, z.union([staged, lot, apart]));
     const stages = all.filter((one) => 'stage' in one);
     t.strictSame(stages[0], {

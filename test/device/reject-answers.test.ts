@@ -5,9 +5,10 @@
 import t from 'tap';
 import { z } from 'zod';
 import { readAnswer } from '../bpf/read-answer.ts';
-import { Guest, guestMissing } from './guest.ts';
+import { guestMissing } from './guest.ts';
 import { guestPrograms, programMissing, told } from './guest-programs.ts';
 import { kernelNames } from './kernels.ts';
+import { bootFor, playIn } from './play.ts';
 
 t.setTimeout(600_000);
 
@@ -22,12 +23,8 @@ const answered = { xdp: 3, ingress: 7, egress: 7 } as const;
 
 for (const name of kernelNames) {
   t.test(`Debian's ${name}`, { skip: programMissing() || guestMissing(name) }, async (t) => {
-    const guest = await Guest.boot(name, await guestPrograms('answer-rejects'));
-    t.teardown(async () => {
-      await guest.close({ failed: !t.passing() });
-    });
-    const result = await guest.run('node /husk/build/answer-rejects.cjs', 120_000);
-    t.equal(result.status, 0, 'all is tried', { said: result.lines.slice(-20) });
+    const guest = await bootFor(t, name, await guestPrograms('answer-rejects'));
+    const result = await playIn(t, guest, 'answer-rejects', 120_000);
     const all = told(result, ran);
     t.equal(all.length, 21);
     for (const { at, asked, verdict, answer } of all) {

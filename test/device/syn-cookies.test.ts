@@ -6,9 +6,10 @@
 import t from 'tap';
 import { z } from 'zod';
 import { readAnswer } from '../bpf/read-answer.ts';
-import { Guest, guestMissing } from './guest.ts';
+import { guestMissing } from './guest.ts';
 import { guestPrograms, programMissing, told } from './guest-programs.ts';
 import { kernelNames } from './kernels.ts';
+import { bootFor, playIn } from './play.ts';
 
 t.setTimeout(600_000);
 
@@ -32,12 +33,8 @@ const actions = {
 
 for (const name of kernelNames) {
   t.test(`Debian's ${name}`, { skip: programMissing() || guestMissing(name) }, async (t) => {
-    const guest = await Guest.boot(name, await guestPrograms('answer-syns'));
-    t.teardown(async () => {
-      await guest.close({ failed: !t.passing() });
-    });
-    const result = await guest.run('node /husk/build/answer-syns.cjs', 300_000);
-    t.equal(result.status, 0, 'all is tried', { said: result.lines.slice(-20) });
+    const guest = await bootFor(t, name, await guestPrograms('answer-syns'));
+    const result = await playIn(t, guest, 'answer-syns', 300_000);
     const all = told(result, z.union([shaken, limited]));
     const shakes = all.filter((one) => 'at' in one);
     t.equal(shakes.length, 4);

@@ -9,13 +9,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { planAttach } from '../../../agent/attach-plan.ts';
 import { readDevice } from '../../../agent/device-now.ts';
-import { Kernel } from '../../../agent/kernel/kernel.ts';
 import { compile } from '../../../agent/policy/compile.ts';
 import { usualNeverDrop } from '../../../agent/policy/device-view.ts';
-import { usualSizes } from '../../../agent/policy/kernel-memory.ts';
-import { parseDocuments } from '../../../agent/policy/parse.ts';
 import { zonesOf } from '../../../agent/policy/policy-zones.ts';
-import { readObjects } from '../../../agent/prepare-device.ts';
 import { addon } from '../../../native/index.ts';
 import type { Attempt } from '../../lab/attempt.ts';
 import {
@@ -27,6 +23,7 @@ import {
   makeTunnels,
   type Network,
 } from './links.ts';
+import { documentsOf, openKernel, play, Stage, tcHere } from './stage.ts';
 import { tell } from './tell.ts';
 import { attemptAll, type Datagrams, Peer, Receiver, send } from './wire.ts';
 
@@ -75,7 +72,7 @@ function rulesOf(zone: Zone, way: 'in' | 'out'): object[] {
 function policy() {
   const lists = (way: 'in' | 'out') =>
     zoneNames.map((zone) => ({ zone, default: 'allow', rules: rulesOf(zone, way) }));
-  const { documents, faults } = parseDocuments([
+  return documentsOf([
     {
       apiVersion: 'husk/v1',
       kind: 'PacketPolicy',
@@ -88,22 +85,9 @@ function policy() {
       },
     },
   ]);
-  if (faults.length > 0) throw new Error(JSON.stringify(faults));
-  return documents;
 }
 
-class Scenes {
-  readonly kernel: Kernel;
-  readonly peer: Peer;
-  readonly receiver: Receiver;
-  #serial = 0;
-
-  constructor(kernel: Kernel, peer: Peer, receiver: Receiver) {
-    this.kernel = kernel;
-    this.peer = peer;
-    this.receiver = receiver;
-  }
-
+class Scenes extends Stage {
   /** The interfaces that are there now are judged, as the agent does it. */
   async settle(stage: string): Promise<void> {
     const documents = policy();
@@ -119,13 +103,11 @@ class Scenes {
       bootSeconds: () => null,
       ruleIndex: (id) => this.kernel.ruleIndex(id),
     });
-    const serial = ++this.#serial;
-    const bundleDigest = String(serial).repeat(64);
-    this.kernel.settle(await this.kernel.loadStandby({ serial, bundleDigest, image }));
+    this.kernel.settle(await this.loadImage(image));
     const hooks = this.kernel.attach({
       interfaces: planAttach(zonesOf(documents), view, 'native').interfaces,
       others: all,
-      tc: addon.probe().tcx === 0 ? 'tcx' : 'clsact',
+      tc: tcHere(),
     });
     tell({
       stage,
@@ -154,14 +136,14 @@ class Scenes {
             (['tcp', 'udp'] as const).map((protocol) => ({ protocol, address: one[to], port: ports.reject })),
           )
         : [];
-    const before = await this.#hits();
+    const before = await this.hits();
     await this.peer.send(lots('far', 'own'));
     const arrived = await this.receiver.take(lots('far', 'own'));
     await send(lots('own', 'far'));
     const left = await this.peer.take(lots('own', 'far'));
     const refusedIn = await this.peer.attempt(refused('own'));
     const refusedOut = await attemptAll(refused('far'));
-    const hits = difference(before, await this.#hits());
+    const hits = difference(before, await this.hits());
     tell({ network, arrived, left, refused: [...refusedIn, ...refusedOut], hits });
   }
 
@@ -173,11 +155,6 @@ class Scenes {
       ),
     );
     tell({ apart: networks, ends: await this.peer.attempt(connections) });
-  }
-
-  async #hits(): Promise<Readonly<Record<string, number>>> {
-    const counters = await this.kernel.counters();
-    return Object.fromEntries(counters.map((one) => [one.id, Number(one.hits)]));
   }
 }
 
@@ -210,16 +187,7 @@ async function main(isBare: boolean): Promise<void> {
   const receiver = await Receiver.open(datagrams, connections);
   makeEthernet();
   makeTunnels();
-  const kernel = await Kernel.open({
-    addon,
-    bpffs: '/sys/fs/bpf',
-    files: readObjects(),
-    cgroup: null,
-    sizes: { ...usualSizes, cpus: addon.possibleCpus() },
-    random: (bytes) => new Uint8Array(bytes).fill(7),
-    onRecycled: () => {},
-  });
-  const scenes = new Scenes(kernel, peer, receiver);
+  const scenes = new Scenes(await openKernel(null), peer, receiver);
   await scenes.settle('ethernet and tunnels');
   for (const network of ['parent', 'vlan', 'inner', 'bond', 'macvlan', 'wireguard', 'xfrm'] as const)
     await scenes.play(network);
@@ -231,9 +199,7 @@ async function main(isBare: boolean): Promise<void> {
   for (const network of ['policyTunnel', 'policyTransport'] as const)
     await scenes.play(network, { six: false, rejects: false });
   if (isBare) await playBare(scenes);
-  kernel.unload(addon.interfaces());
-  peer.stop();
-  receiver.close();
+  scenes.close(addon.interfaces());
 }
 
 /** ppp0 is a PPPoE session first, and then comes back as another interface on a serial line. */
@@ -251,7 +217,4 @@ async function playBare(scenes: Scenes): Promise<void> {
   for (const one of [serial, tun, modem]) await one.close();
 }
 
-main(process.argv[2] === 'bare').catch((error: unknown) => {
-  console.error(error);
-  process.exit(1);
-});
+play(main(process.argv[2] === 'bare'));

@@ -9,14 +9,13 @@ import { deviceInterfaces } from '../../../agent/device-interfaces.ts';
 import { Kernel, type LoadedGeneration } from '../../../agent/kernel/kernel.ts';
 import { compile } from '../../../agent/policy/compile.ts';
 import { usualNeverDrop } from '../../../agent/policy/device-view.ts';
-import { parseDocuments } from '../../../agent/policy/parse.ts';
 import type { DeviceFacts } from '../../../agent/policy/table-image.ts';
 import { makeTries } from '../../../agent/policy/tries.ts';
-import { findCgroup, readObjects } from '../../../agent/prepare-device.ts';
+import { findCgroup } from '../../../agent/prepare-device.ts';
 import { addon } from '../../../native/index.ts';
 import { plainAttach } from '../../lab/plain-attach.ts';
-import { plainKernel } from '../../lab/plain-kernel.ts';
 import { guarded, shut } from './policies.ts';
+import { bpffs, documentsOf, openKernel, play, Stage, tcHere } from './stage.ts';
 import { tell } from './tell.ts';
 import { type Datagrams, device, listed, other, Peer, Receiver, send } from './wire.ts';
 
@@ -37,17 +36,11 @@ const toPeer: readonly Datagrams[] = [outward.dropped, outward.allowed].flatMap(
   each.map((family) => ({ from: device[family], to: other[family], port, count: lot })),
 );
 
-class Scenes {
-  readonly kernel: Kernel;
-  readonly peer: Peer;
-  readonly receiver: Receiver;
+class Scenes extends Stage {
   readonly facts: DeviceFacts;
-  #serial = 0;
 
   constructor(kernel: Kernel, peer: Peer, receiver: Receiver) {
-    this.kernel = kernel;
-    this.peer = peer;
-    this.receiver = receiver;
+    super(kernel, peer, receiver);
     this.facts = {
       neverDrop: usualNeverDrop,
       interfaces: deviceInterfaces(addon.interfaces().filter(({ name }) => name === 'hk0')),
@@ -59,13 +52,10 @@ class Scenes {
 
   /** From documents to a standby slot that is proven. */
   async load(policy: readonly unknown[]): Promise<LoadedGeneration> {
-    const { documents, faults } = parseDocuments(policy);
-    if (faults.length > 0) throw new Error(JSON.stringify(faults));
-    const image = compile(documents, this.facts);
-    const source = { serial: ++this.#serial, bundleDigest: '1'.repeat(64), image };
-    const generation = await this.kernel.loadStandby(source);
+    const documents = documentsOf(policy);
+    const generation = await this.loadImage(compile(documents, this.facts));
     const proof = await this.kernel.prove(generation, makeTries(documents, this.facts));
-    tell({ scene: 'proven', serial: this.#serial, ...proof });
+    tell({ scene: 'proven', serial: generation.serial, ...proof });
     return generation;
   }
 
@@ -77,11 +67,6 @@ class Scenes {
   async outwards(): Promise<number[]> {
     await send(toPeer);
     return await this.peer.take(toPeer);
-  }
-
-  async hits(): Promise<Record<string, number>> {
-    const counters = await this.kernel.counters();
-    return Object.fromEntries(counters.map(({ id, hits }) => [id, Number(hits)]));
   }
 
   /** A policy that shuts all off, until the kernel takes it back. */
@@ -104,22 +89,14 @@ async function main(): Promise<void> {
   mkdirSync(service, { recursive: true });
   const peer = await Peer.start(Object.values(outward));
   const receiver = await Receiver.open([inward]);
-  const features = addon.probe();
+  const tc = tcHere();
   const started = performance.now();
-  const kernel = await Kernel.open({
-    addon,
-    bpffs: '/sys/fs/bpf',
-    files: readObjects(),
-    cgroup: hardeningRoot,
-    ...plainKernel,
-    onRecycled: () => {},
-  });
+  const kernel = await openKernel(hardeningRoot);
   const ms = Math.round(performance.now() - started);
-  tell({ scene: 'opened', release: release(), how: kernel.status().how, ms, hasTcx: features.tcx === 0 });
+  tell({ scene: 'opened', release: release(), how: kernel.status().how, ms, hasTcx: tc === 'tcx' });
 
   const scenes = new Scenes(kernel, peer, receiver);
   // Before anything is loaded: a canary can prove only hooks that run.
-  const tc = features.tcx === 0 ? 'tcx' : 'clsact';
   tell({
     scene: 'attached',
     hooks: kernel.attach(plainAttach(scenes.facts.interfaces, { tc })),
@@ -137,10 +114,8 @@ async function main(): Promise<void> {
   tell({ scene: 'counted', hits: await scenes.hits() });
   for (const seconds of trialSeconds) if ((await scenes.trial(seconds)).isValid) break;
 
-  kernel.unload(scenes.facts.interfaces);
-  tell({ scene: 'unloaded', isPinned: Kernel.isPinned('/sys/fs/bpf') });
-  peer.stop();
-  receiver.close();
+  scenes.close(scenes.facts.interfaces);
+  tell({ scene: 'unloaded', isPinned: Kernel.isPinned(bpffs) });
 }
 
 /** What calls of a process in that cgroup come to, by call (caller.ts). */
@@ -150,8 +125,4 @@ function callFrom(cgroup: string, addresses: readonly string[]): unknown {
   return JSON.parse(execFileSync('/bin/sh', argv, { encoding: 'utf8' }));
 }
 
-// Not by a top-level await: the bundle is CommonJS.
-main().catch((error: unknown) => {
-  console.error(error);
-  process.exit(1);
-});
+play(main());
