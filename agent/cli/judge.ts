@@ -1,7 +1,7 @@
 // `husk-agent judge`: a policy and frames in, what this machine's kernel makes of them out. `husk policy simulate
 // --kernel` and `husk policy test --kernel` start it; anybody may who writes its lines.
 //
-//   in    {"documents": [policy documents]}
+//   in    {"documents": [policy documents], "own": ["192.0.2.1/24", addresses of the device; may be left out]}
 //         {"direction": "ingress", "interface": "wan0", "link": "ethernet" or "ip", "state": "new" or null,
 //          "frame": "base64, from the Ethernet header on, or from that of IP"}                             …
 //   out   {"ready": true, "version": "0.1.0", "kernel": "6.18.44"}
@@ -24,6 +24,7 @@ import { compile } from '../policy/compile.ts';
 import { type DeviceInterface, usualNeverDrop } from '../policy/device-view.ts';
 import { formatFaults } from '../policy/faults.ts';
 import type { Judgement } from '../policy/judgement.ts';
+import { checkOwnAddress, ownAddresses } from '../policy/own-addresses.ts';
 import { parseDocuments } from '../policy/parse.ts';
 import { decodeBase64 } from '../trust/base64.ts';
 
@@ -75,9 +76,11 @@ async function judgeLines(
 ): Promise<void> {
   const first = await lines.next();
   if (first.done === true) throw new Error('nothing on standard input: the first line has the documents');
-  const policy = new JudgedPolicy(readDocuments(first.value));
+  const { documents, own } = readHead(first.value);
+  const policy = new JudgedPolicy(documents);
   const judge = openJudge(addon, (index) => policy.ruleId(index));
   try {
+    judge.setOwnAddresses(ownAddresses([{ addresses: own }]).keys);
     await judge.load(policy.image());
     say({ ready: true, version, kernel: release() });
     for await (const line of lines) {
@@ -176,9 +179,14 @@ function openJudge(addon: Addon, ruleId: (index: number) => string | null): Pack
   }
 }
 
-function readDocuments(line: Uint8Array): readonly PolicyDocument[] {
+interface Head {
+  readonly documents: readonly PolicyDocument[];
+  readonly own: readonly string[];
+}
+
+function readHead(line: Uint8Array): Head {
   const value = parseJson(line, { bytesMax: bundleBytesMax }) as
-    | { readonly documents?: unknown }
+    | { readonly documents?: unknown; readonly own?: unknown }
     | null
     | undefined;
   if (!Array.isArray(value?.documents))
@@ -187,7 +195,14 @@ function readDocuments(line: Uint8Array): readonly PolicyDocument[] {
   const all = [...faults, ...(faults.length === 0 ? checkDocuments(documents) : [])];
   const errors = all.filter((fault) => fault.severity === 'error');
   if (errors.length > 0) throw new Error(`the documents have faults\n${formatFaults(errors).trimEnd()}`);
-  return documents;
+  return { documents, own: readOwn(value.own ?? []) };
+}
+
+function readOwn(value: unknown): readonly string[] {
+  if (!Array.isArray(value) || !value.every((one) => typeof one === 'string'))
+    throw new Error('"own" is a list of addresses');
+  for (const one of value) checkOwnAddress(one);
+  return value;
 }
 
 const states: readonly ConnectionState[] = ['new', 'established', 'related', 'invalid'];

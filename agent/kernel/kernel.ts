@@ -41,6 +41,7 @@ import {
 } from './objects.ts';
 import { type Proof, proveSlot } from './prove.ts';
 import type { SetEntry } from './set-entries.ts';
+import { ownAddressValue } from './tables.ts';
 
 export interface KernelOptions {
   readonly addon: Addon;
@@ -394,9 +395,6 @@ export class Kernel {
     for (const handle of [...this.#set.maps.values(), ...this.#set.programs.values()]) handle.close();
   }
 }
-
-/** What stands there says nothing: an address is in the map or it is not. */
-const ownAddressValue = Uint8Array.of(1, 0, 0, 0);
 
 function mapSizes(sizes: KernelSizes): MapSizes {
   return {

@@ -10,6 +10,7 @@ import type { TableImage } from '../policy/table-image.ts';
 import { Slots } from './generation.ts';
 import { loadPacketSet, type ObjectFiles, type ProgramName, type packetObjects } from './objects.ts';
 import { type PacketTools, tryPacket } from './prove.ts';
+import { ownAddressValue } from './tables.ts';
 
 /** The only slot that is filled. */
 const slot = 0;
@@ -60,6 +61,12 @@ export class PacketJudge {
       throw new Error(`XDP and tc differ: ${JSON.stringify(first)}, ${JSON.stringify(differs)}`);
     }
     return first;
+  }
+
+  /** Addresses of the device from now on, 16 bytes each; to be called once. */
+  setOwnAddresses(keys: readonly Uint8Array[]): void {
+    const map = this.#map('own_addresses');
+    for (const key of keys) this.#tools.addon.update(map, key, ownAddressValue);
   }
 
   close(): void {

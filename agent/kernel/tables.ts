@@ -120,6 +120,9 @@ export const sharedMaps = [
   'event_budget',
 ] as const;
 
+/** What stands in `own_addresses` says nothing: an address is in the map or it is not. */
+export const ownAddressValue = Uint8Array.of(1, 0, 0, 0);
+
 /** Maps that packet programs alone share. */
 export const packetMaps = [
   'connections',

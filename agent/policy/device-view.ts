@@ -60,6 +60,12 @@ export const usualNeverDrop: NeverDrop = {
   services: usualServices,
 };
 
+/** A device of which nothing is known but its own addresses, as in `192.0.2.1/24`. */
+export const deviceOfAddresses = (addresses: readonly string[]): DeviceView => ({
+  interfaces: [{ name: 'lo', index: 1, link: 'loopback', addresses }],
+  neverDrop: usualNeverDrop,
+});
+
 /** A device with plain Ethernet interfaces, numbered from 1000 on: for simulation and tests. */
 export function plainDevice(names: readonly string[], addresses: readonly string[] = []): DeviceView {
   return {

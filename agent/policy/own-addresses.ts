@@ -1,7 +1,7 @@
 // The device's own addresses, as the map `own_addresses` has them (PACKETS.md §6).
 
 import { HUSK_OWN_ADDRESSES_MAX } from '../../bpf/abi/layout.gen.ts';
-import { bytesToWords, parseAddress, wordsToBytes } from './addresses.ts';
+import { bytesToWords, isIpv4, parseAddress, wordsToBytes } from './addresses.ts';
 import type { DeviceInterface } from './device-view.ts';
 
 export interface OwnAddresses {
@@ -13,6 +13,16 @@ export interface OwnAddresses {
 
 /** Networks of /31 and /32 have no broadcast address (RFC 3021). */
 const broadcastLengthMax = 30;
+
+/** `192.0.2.1`, `2001:db8::1/64`; throws RangeError with what is wrong. */
+export function checkOwnAddress(text: string): void {
+  const [address = '', length] = text.split('/', 2);
+  const words = new Uint32Array(4);
+  bytesToWords(parseAddress(address), words, 0);
+  const most = isIpv4(words, 0) ? 32 : 128;
+  if (length !== undefined && !(/^\d{1,3}$/.test(length) && Number(length) <= most))
+    throw new RangeError(`"${text}" has no prefix length from 0 to ${most}`);
+}
 
 /** Those of all interfaces, and the broadcast addresses of their IPv4 networks. */
 export function ownAddresses(interfaces: readonly Pick<DeviceInterface, 'addresses'>[]): OwnAddresses {

@@ -8,7 +8,7 @@ import type { PolicyDocument } from '../contract/policy.ts';
 import type { CapturedPacket } from './capture/captured-packet.ts';
 import { headerBytes } from './capture/header-bytes.ts';
 import { decapsulate } from './capture/link-types.ts';
-import { plainDevice } from './device-view.ts';
+import { deviceOfAddresses } from './device-view.ts';
 import { type PacketAt, PacketEvaluator } from './evaluate.ts';
 import type { Direction } from './ids.ts';
 import type { Judgement } from './judgement.ts';
@@ -40,14 +40,14 @@ export interface SimulatedPacket extends PlacedPacket {
   readonly judgement: Judgement | null;
 }
 
-/** Judges packets in their order. The documents must be checked ones. */
+/** Judges packets in their order. The documents must be checked ones; `own` are the device's addresses. */
 export function* simulate(
   documents: readonly PolicyDocument[],
   packets: Iterable<CapturedPacket>,
   where: Where,
+  own: readonly string[] = [],
 ): Generator<SimulatedPacket> {
-  // Of the device nothing is known but the interfaces that packets are placed on.
-  const evaluator = new PacketEvaluator(documents, plainDevice([]));
+  const evaluator = new PacketEvaluator(documents, deviceOfAddresses(own));
   for (const packet of packets) {
     const placed = placePacket(packet, where);
     const { at } = placed;

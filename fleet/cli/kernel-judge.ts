@@ -45,11 +45,15 @@ export class KernelJudge {
     });
   }
 
-  /** Resolves once the programs are loaded. Throws Failure where there is no agent, or the kernel refuses. */
-  static async start(io: Pick<Io, 'env'>, documents: readonly PolicyDocument[]): Promise<KernelJudge> {
+  /** Resolves once the programs are loaded. `own`: addresses of the device. Throws Failure where there is no agent, or the kernel refuses. */
+  static async start(
+    io: Pick<Io, 'env'>,
+    documents: readonly PolicyDocument[],
+    own: readonly string[] = [],
+  ): Promise<KernelJudge> {
     const judge = new KernelJudge(findAgent(io));
     try {
-      judge.#write({ documents });
+      judge.#write({ documents, own });
       await judge.#next();
       return judge;
     } catch (error) {

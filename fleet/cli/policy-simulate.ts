@@ -1,11 +1,13 @@
 // husk policy simulate: what a policy would have made of captured packets, by the evaluator or by the real programs.
 
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { PolicyDocument } from '../../agent/contract/policy.ts';
+import { messageOf } from '../../agent/contract/thrown.ts';
 import { type CapturedPacket, CaptureError } from '../../agent/policy/capture/captured-packet.ts';
 import { capturedPackets } from '../../agent/policy/capture/read-capture.ts';
 import { formatFault } from '../../agent/policy/faults.ts';
 import { type Direction, directions, ruleId, zoneDefaultId } from '../../agent/policy/ids.ts';
+import { checkOwnAddress } from '../../agent/policy/own-addresses.ts';
 import { type SimulatedPacket, simulate, type Where } from '../../agent/policy/simulate.ts';
 import { type PolicyZone, policyZones, zoneOfInterface } from '../../agent/policy/zones.ts';
 import { readPolicyFiles } from '../policy/documents.ts';
@@ -27,6 +29,7 @@ interface Options {
   readonly zone?: string;
   readonly interface?: string;
   readonly direction?: Direction;
+  readonly own?: readonly string[];
   readonly kernel?: boolean;
   readonly summary?: boolean;
   readonly json?: boolean;
@@ -44,6 +47,11 @@ export const policySimulate: CommandFile = (parent, io) => {
     .option('--interface <name>', 'judge all packets as of this interface, in a zone or not')
     .addOption(
       new Option('--direction <way>', 'judge all packets as arriving or as leaving').choices([...directions]),
+    )
+    .option(
+      '--own <addresses>',
+      'addresses of the device, with commas between, as in 192.0.2.1/24,2001:db8::1/64',
+      ownList,
     )
     .option('--kernel', 'verdicts of the real programs in this machine’s kernel (root; nothing is attached)')
     .option('--summary', 'only the sums by rule')
@@ -65,11 +73,14 @@ zone; else in the first zone that has rules for the direction. Direction: as --d
 capture does (pcapng, Linux cooked); else ingress. Captures of Ethernet, raw IP, Linux cooked and BSD loopback
 are read. What is in a damaged file before the damage is judged, and the exit is 1.
 
+What goes to an address of --own, or to the broadcast address of its network, is to the device (toDevice); without
+--own only groups and 255.255.255.255 are, which is said where a rule asks for it.
+
 --kernel starts husk-agent (HUSK_AGENT, beside husk, or in PATH), runs the programs that devices run by the compiled
 tables of the policy, and compares each verdict with the evaluator's: any difference is said and ends with 1.
 
 Example:
-  husk policy simulate branch.yaml --pcap uplink.pcap --zone wan
+  husk policy simulate branch.yaml --pcap uplink.pcap --zone wan --own 198.51.100.2/30
   husk policy simulate branch.yaml --pcap uplink.pcapng --zone wan --summary
   sudo husk policy simulate branch.yaml --pcap uplink.pcap --zone wan --kernel --json | jq -c 'select(.differs)'`,
     )
@@ -78,10 +89,14 @@ Example:
         throw new UsageError('say --zone or --interface: an interface is in one zone at the most');
       }
       const documents = readPolicy(io, files);
+      if (options.own === undefined && asksToDevice(documents))
+        io.err(
+          'rules ask for packets to the device, of which no address is known here: only groups and broadcasts are; say them with --own',
+        );
       const zones = policyZones(documents);
       const where = whereOf(zones, options);
       const file = openCaptureFile(options.pcap);
-      const judge = options.kernel === true ? await KernelJudge.start(io, documents) : null;
+      const judge = options.kernel === true ? await KernelJudge.start(io, documents, options.own) : null;
       try {
         await run({ io, options, documents, zones, where, file, judge });
       } finally {
@@ -114,7 +129,7 @@ async function run({ io, options, documents, zones, where, file, judge }: Simula
     fault = error;
   });
   let isBegun = false;
-  for (const batch of batches(simulate(documents, packets, where), batchPackets)) {
+  for (const batch of batches(simulate(documents, packets, where, options.own), batchPackets)) {
     const outcomes = await judgeBatch(batch, judge);
     // Of a file that is no capture there is nothing to show.
     if (isTable && !isBegun) lines.head();
@@ -167,6 +182,29 @@ function readPolicy(io: Io, files: readonly string[]): readonly PolicyDocument[]
   const errors = faults.filter((fault) => fault.severity === 'error').length;
   if (errors > 0) throw new Failure(`not simulated: ${counted(errors, 'fault')}`);
   return documents;
+}
+
+/** Whether it makes a difference which addresses the device has. */
+const asksToDevice = (documents: readonly PolicyDocument[]): boolean =>
+  documents.some(
+    (one) =>
+      one.kind === 'PacketPolicy' &&
+      one.spec.mode !== 'off' &&
+      one.spec.ingress.some(({ rules }) =>
+        rules.some(({ toDevice, mode }) => toDevice !== undefined && mode !== 'off'),
+      ),
+  );
+
+function ownList(text: string): readonly string[] {
+  const addresses = text.split(',').map((one) => one.trim());
+  for (const one of addresses) {
+    try {
+      checkOwnAddress(one);
+    } catch (error) {
+      throw new InvalidArgumentError(messageOf(error));
+    }
+  }
+  return addresses;
 }
 
 /** Where packets are taken to be, by what was asked for. */

@@ -70,11 +70,17 @@ before each publish.
   8:33: spec.zones.lan.interfaces[1]: …
 
 Packets are headers from the outside in: eth, vlan, qinq, arp, ethertype, ipv4, ipv6, hop-by-hop, routing,
-fragment, destination, ah, tcp, udp, sctp, icmp, icmpv6, esp, gre, protocol, bytes, hex. Verdicts are allow, drop
-or deny, \`by RULE\` or a reason (never-drop, unparseable, unzoned, no-subject, default), then \`monitored RULE\`
+fragment, destination, ah, tcp, udp, sctp, icmp, icmpv6, esp, gre, protocol, bytes, hex. Verdicts are allow, drop,
+reject or deny, \`by RULE\` or a reason (never-drop, unparseable, unzoned, no-subject, default), then \`monitored RULE\`
 where a rule in monitor mode matched on the way. A section \`device\` (interfaces, neverDrop) has packets judged one after
-another, with connections, limits and time, and by what a device never drops. Lines that begin with # are comments. A section \`tables\` is for
-Husk's own tests and is passed over; with --policy, so are \`policy\` and \`faults\`.
+another, with connections, limits and time, and by what a device never drops:
+
+  === device
+  interfaces: [{ name: eth0, addresses: [198.51.100.1/24] }]
+
+Without it each packet is judged for itself, by a device that has no address: only groups and broadcasts are to it
+(toDevice). Lines that begin with # are comments. A section \`tables\` is for Husk's own tests and is passed over; with
+--policy, so are \`policy\` and \`faults\`.
 
 Example:
   husk policy test branch.case

@@ -73,6 +73,45 @@ t.test('one JSON line a packet', async (t) => {
   ]);
 });
 
+const here = file(
+  'here.yaml',
+  `apiVersion: husk/v1
+kind: PacketPolicy
+metadata: { name: p }
+spec:
+  mode: enforce
+  zones: { wan: { interfaces: [eth0] } }
+  ingress:
+    - { zone: wan, default: drop, rules: [{ id: here, toDevice: true, action: allow }] }
+  egress: []
+`,
+);
+const sent = capture(
+  'sent.pcap',
+  [
+    'ipv4 192.0.2.1 > 198.51.100.1 / tcp 40000 > 22 syn',
+    'ipv4 192.0.2.1 > 198.51.100.255 / udp 1 > 9',
+    'ipv4 192.0.2.1 > 198.51.100.7 / udp 1 > 9',
+    'ipv6 2001:db8::1 > 2001:db8::2 / udp 1 > 9',
+    'ipv4 192.0.2.1 > 224.0.0.5 / protocol 89',
+  ].map((text) => ({ timeNs: 0n, bytes: frameFromText(text) })),
+);
+const own = ['--own', '198.51.100.1/24, 2001:db8::2'];
+
+t.test('what goes to the device is known by its addresses', async (t) => {
+  const verdicts = async (...words: readonly string[]) => {
+    const said = await husk(['policy', 'simulate', here, '--pcap', sent, '--json', ...words]);
+    t.equal(said.code, 0, said.err);
+    return { verdicts: lines(said).map(({ verdict }) => verdict), err: said.err };
+  };
+  t.strictSame(await verdicts(...own), { verdicts: ['allow', 'allow', 'drop', 'allow', 'allow'], err: '' });
+  t.match(await verdicts(), { verdicts: ['drop', 'drop', 'drop', 'drop', 'allow'], err: /--own/ });
+  t.match(await simulate('--pcap', two, '--json'), { err: '' }, 'nothing is said where no rule asks for it');
+  for (const wrong of ['', 'eth0', '192.0.2.1/33', '2001:db8::1/129', '192.0.2.1/', '192.0.2.1,']) {
+    t.match(await simulate('--pcap', two, '--own', wrong), { code: 2, err: /--own/ }, wrong);
+  }
+});
+
 t.test('a table, and the sums by rule', async (t) => {
   const said = await simulate('--pcap', two);
   t.match(said, { code: 0, err: '' });
@@ -291,4 +330,12 @@ t.test('--kernel: the real programs', { skip: kernelMissing() ?? false, timeout:
     const sums = JSON.parse(said.out);
     t.ok(sums.packets > 0 && sums.notRun === 0 && sums.differing === 0, `${path}: ${sums.packets} packets`);
   }
+  const asked = ['policy', 'simulate', here, '--pcap', sent, '--json', '--kernel', ...own];
+  const said = await husk(asked, { HUSK_AGENT: sources, PATH: '' });
+  t.match(said, { code: 0, err: '' });
+  t.strictSame(
+    lines(said).map(({ verdict }) => verdict),
+    ['allow', 'allow', 'drop', 'allow', 'allow'],
+    'the addresses of the device',
+  );
 });
