@@ -15,6 +15,7 @@ import type { Addon } from '../../native/index.ts';
 import { parseJson } from '../contract/json.ts';
 import { bundleBytesMax } from '../contract/limits.ts';
 import type { ConnectionState, PolicyDocument } from '../contract/policy.ts';
+import { messageOf } from '../contract/thrown.ts';
 import { packetObjects } from '../kernel/objects.ts';
 import { PacketJudge } from '../kernel/packet-judge.ts';
 import { readBpfObject } from '../os/assets.ts';
@@ -179,13 +180,21 @@ function openJudge(addon: Addon, ruleId: (index: number) => string | null): Pack
   }
 }
 
+function readJson(line: Uint8Array, bytesMax: number, what: string): unknown {
+  try {
+    return parseJson(line, { bytesMax });
+  } catch (error) {
+    throw new Error(`${what} is no JSON: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 interface Head {
   readonly documents: readonly PolicyDocument[];
   readonly own: readonly string[];
 }
 
 function readHead(line: Uint8Array): Head {
-  const value = parseJson(line, { bytesMax: bundleBytesMax }) as
+  const value = readJson(line, bundleBytesMax, 'the first line') as
     | { readonly documents?: unknown; readonly own?: unknown }
     | null
     | undefined;
@@ -208,7 +217,7 @@ function readOwn(value: unknown): readonly string[] {
 const states: readonly ConnectionState[] = ['new', 'established', 'related', 'invalid'];
 
 function readFrame(line: Uint8Array): FrameLine {
-  const value = parseJson(line, { bytesMax: frameLineBytesMax });
+  const value = readJson(line, frameLineBytesMax, 'a line of a frame');
   const {
     direction,
     interface: name,

@@ -23,7 +23,7 @@ import { judgeFrames } from './judge.ts';
 import { offlineReturn, offlineRows, openPinned, unloadKernel } from './offline.ts';
 import { makeProbeReport } from './probe.ts';
 import { showRecord, showTable, showValue } from './show.ts';
-import { protocolPart, type TraceAsk, traceFilter, traceLine, tracePackets } from './trace.ts';
+import { protocolFrom, type TraceAsk, tracedAddress, traceFilter, traceLine, tracePackets } from './trace.ts';
 import { readBundleFolder, verifyFolder } from './verify.ts';
 
 export interface CliTools {
@@ -142,7 +142,7 @@ Exit status: 0 done, 1 refused or failed (why is on standard error), 2 wrong usa
     .option('--count <n>', 'for events and connections: how many', readCount)
     .option('--address <address>', 'for connections: of either end')
     .option('--port <n>', 'for connections: of either end', readPort)
-    .option('--protocol <name>', 'for connections: tcp, udp, icmp …, or a number', readProtocol)
+    .option('--protocol <name>', 'for connections: tcp, udp, icmp …, or a number', readAs(protocolFrom))
     .action(
       act((options, view) => {
         if (view === undefined || !Object.hasOwn(views, view)) {
@@ -300,9 +300,9 @@ Examples:
   husk-agent trace --address 192.0.2.7 --protocol tcp --port 22
   husk-agent trace --stopped --interface wan0 --seconds 10 --json`,
   )
-    .option('--address <address>', 'source or destination: an address or a prefix')
+    .option('--address <address>', 'source or destination: an address or a prefix', readAs(tracedAddress))
     .option('--port <n>', 'source or destination port', readPort)
-    .option('--protocol <name>', 'tcp, udp, icmp …, or a number')
+    .option('--protocol <name>', 'tcp, udp, icmp …, or a number', readAs(protocolFrom))
     .option('--interface <name>', 'where it is judged')
     .option('--stopped', 'dropped and rejected packets alone')
     .option('--seconds <n>', 'end after that long', readCount)
@@ -444,26 +444,25 @@ function ifNoAgent<T>(otherwise: (none: NoAgent) => Promise<T>): (error: unknown
   };
 }
 
-function readProtocol(text: string): number {
-  try {
-    return protocolPart(text);
-  } catch {
-    throw new InvalidArgumentError('It is no protocol.');
-  }
+/** An option's value, where `read` has nothing against it; else its sentence, as wrong usage. */
+function readAs<T>(read: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return read(text);
+    } catch (error) {
+      throw new InvalidArgumentError(`${messageOf(error)}.`);
+    }
+  };
 }
 
-function readPort(text: string): number {
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new InvalidArgumentError('It is a port.');
-  return port;
-}
+const readPort = (text: string) => readNumber(text, 0, 65535);
+const readCount = (text: string) => readNumber(text, 1, eventsMax);
 
-function readCount(text: string): number {
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1 || count > eventsMax) {
-    throw new InvalidArgumentError(`It is a count from 1 to ${eventsMax}.`);
-  }
-  return count;
+function readNumber(text: string, least: number, most: number): number {
+  const number = /^\d{1,9}$/.test(text) ? Number(text) : -1;
+  if (number < least || number > most)
+    throw new InvalidArgumentError(`It has to be a whole number from ${least} to ${most}.`);
+  return number;
 }
 
 function absolute(folder: string): string {

@@ -24,14 +24,16 @@ import { maskWord, prefixLength, readRange, wordsToBytes } from '../policy/addre
 import { protocolNumber, protocolNumbers } from '../policy/numbers.ts';
 import { endpointWords } from '../policy/packet-words.ts';
 
+export type TracedAddress = Pick<HuskTrace, 'addr' | 'mask' | 'family'>;
+
 /** What is asked; all of it must hold. */
 export interface TraceAsk {
   /** An address or prefix, of source or destination. */
-  readonly address?: string;
+  readonly address?: TracedAddress;
   /** Of source or destination. */
   readonly port?: number;
-  /** A name or number. */
-  readonly protocol?: string;
+  /** IANA's number. */
+  readonly protocol?: number;
   readonly interface?: string;
   /** Dropped and rejected packets alone. */
   readonly stopped?: boolean;
@@ -48,14 +50,13 @@ export interface TraceParts {
 const aheadSeconds = 5;
 const renewMs = 1000;
 
-/** Throws Error with a sentence where what is asked cannot be read. */
+/** Throws Error where there is no such interface. */
 export function traceFilter(ask: TraceAsk, addon: Pick<Addon, 'interfaces'>): HuskTrace {
-  const plain = { addr: new Uint8Array(16), mask: new Uint8Array(16), family: 0 };
-  const address = ask.address === undefined ? plain : addressPart(ask.address);
+  const any: TracedAddress = { addr: new Uint8Array(16), mask: new Uint8Array(16), family: 0 };
   return {
-    ...address,
+    ...(ask.address ?? any),
     port: ask.port ?? 0,
-    ipProto: ask.protocol === undefined ? 0 : protocolPart(ask.protocol),
+    ipProto: ask.protocol ?? 0,
     ifindex: ask.interface === undefined ? 0 : interfacePart(ask.interface, addon),
     flags:
       (ask.address === undefined ? 0 : HUSK_TRACE_ADDRESS) |
@@ -110,12 +111,13 @@ export async function tracePackets(filter: HuskTrace, parts: TraceParts): Promis
   return lost() - before + ring.dropped();
 }
 
-function addressPart(text: string): Pick<HuskTrace, 'addr' | 'mask' | 'family'> {
+/** Of an address or a prefix. Throws Error with a sentence. */
+export function tracedAddress(text: string): TracedAddress {
   const range = new Uint32Array(8);
   const family = readRange(text, range);
-  if (typeof family === 'string') throw new Error(`--address ${text} ${family}`);
+  if (typeof family === 'string') throw new Error(`"${text}" ${family}`);
   const length = prefixLength(range, 0);
-  if (length < 0) throw new Error(`--address ${text} is a range; an address or a prefix is needed`);
+  if (length < 0) throw new Error(`"${text}" is a range; an address or a prefix is needed`);
   const mask = Uint32Array.of(...[0, 1, 2, 3].map((word) => maskWord(length, word)));
   return {
     addr: wordsToBytes(range, 0),
@@ -125,10 +127,10 @@ function addressPart(text: string): Pick<HuskTrace, 'addr' | 'mask' | 'family'> 
 }
 
 /** IANA's number of a name or number. Throws Error with a sentence. */
-export function protocolPart(text: string): number {
+export function protocolFrom(text: string): number {
   if (/^\d{1,3}$/.test(text) && Number(text) < 256) return Number(text);
   if (Object.hasOwn(protocolNumbers, text)) return protocolNumber(text as Protocol);
-  throw new Error(`--protocol ${text}: a number, or one of ${Object.keys(protocolNumbers).join(', ')}`);
+  throw new Error(`a protocol is a number to 255, or one of ${Object.keys(protocolNumbers).join(', ')}`);
 }
 
 function interfacePart(name: string, addon: Pick<Addon, 'interfaces'>): number {

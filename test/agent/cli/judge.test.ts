@@ -87,9 +87,11 @@ const noKernel = async () =>
 t.test('what is no input is refused before the kernel is asked', async (t) => {
   const wrong: readonly (readonly [lines: readonly string[], complaint: RegExp])[] = [
     [[], /nothing on standard input/],
-    [['{'], /at 1/],
+    [['{'], /the first line is no JSON: .*at 1/],
     [['[]'], /the first line is/],
     [['{"documents":7}'], /the first line is/],
+    [['{"documents":[],"own":"192.0.2.1"}'], /"own" is a list of addresses/],
+    [['{"documents":[],"own":["192.0.2.1/33"]}'], /no prefix length from 0 to 32/],
     [['{"documents":[{"kind":"Nonsense"}]}'], /have faults\ndocuments\[0\]\.kind: has to be/],
     [[head.replace('"wan"', '"lan"')], /have faults\n.*zone/],
   ];
