@@ -84,7 +84,7 @@ function readPolicy({ bundle, tenant }: PolicyRequest): readonly PolicyDocument[
 }
 
 /** The second of boot time that a moment (RFC 3339) is, never negative; null where the time is not known. */
-export function bootSecondsOf(now: TimeNow | null, moment: string): number | null {
+function bootSecondsOf(now: TimeNow | null, moment: string): number | null {
   if (now === null) return null;
   return Math.max(0, Math.ceil((now.bootMs + Date.parse(moment) - now.wallMs) / 1000));
 }

@@ -137,6 +137,9 @@ const bad: Readonly<Record<string, readonly ProjectFile[]>> = {
     file('agent/a.ts', '// x\nsay((error as Error).message);\n'),
     file('fleet/a.ts', '// x\nsay(error instanceof Error ? error.message : String(error));\n'),
   ],
+  'what is exported is used elsewhere': [
+    file('agent/a.ts', '// x\nexport function unused() {}\nunused();\n'),
+  ],
   'no package registry is named': [
     file('agent/a.ts', `// see https://${'registry'}.example.org/x\n`),
     file('.npmrc', `${'registry'}=https://example.org/\n`),

@@ -78,11 +78,6 @@ export interface ConfirmationAsked {
   readonly nonce: string;
 }
 
-/** body of `ack.trial` */
-export interface ConfirmationGiven {
-  readonly confirmation: SignedEnvelope;
-}
-
 /** DSSE pre-authentication encoding (PAE): what is signed. Lengths in bytes, ASCII decimal. */
 export function preAuthenticationEncoding(payloadType: string, payload: Uint8Array): Uint8Array {
   const text = new TextEncoder();

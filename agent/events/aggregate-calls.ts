@@ -8,7 +8,7 @@ import type { HuskCallEvent } from '../../bpf/abi/layout.gen.ts';
 import type { CallEvent } from '../contract/event.ts';
 
 /** Different calls of one window. At 10 s of window, 100 a second for as long as it takes. */
-export const differentCallsMax = 1024;
+const differentCallsMax = 1024;
 
 interface Told {
   readonly event: CallEvent;

@@ -193,7 +193,7 @@ export class Segment {
   }
 }
 
-export function segmentName(stream: Stream, firstSeq: number): string {
+function segmentName(stream: Stream, firstSeq: number): string {
   return `${stream}-${String(firstSeq).padStart(16, '0')}.spool`;
 }
 

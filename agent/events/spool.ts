@@ -33,7 +33,7 @@ import { parseSegmentName, Segment } from './segment.ts';
 import { codeOf, StreamLog } from './stream-log.ts';
 import { type When, whenAt } from './when.ts';
 
-export const spoolBytesMaxDefault = 8 * 1024 * 1024;
+const spoolBytesMaxDefault = 8 * 1024 * 1024;
 /** Below this a segment would hold a handful of events. */
 export const spoolBytesLeast = 256 * 1024;
 /** All that the three streams hold in memory while the disk takes nothing. */

@@ -17,7 +17,7 @@ import { protocolNumber } from './numbers.ts';
 import { holdTo } from './tables.ts';
 
 /** Seconds; PACKETS.md §5 says why. */
-export const usualTimeouts: Readonly<Record<ConnectionTimeout, number>> = {
+const usualTimeouts: Readonly<Record<ConnectionTimeout, number>> = {
   tcpOpening: 60,
   tcpEstablished: 7440,
   tcpClosing: 30,
@@ -42,7 +42,7 @@ export function packetPoliciesOn(documents: readonly PolicyDocument[]): readonly
 }
 
 /** Whether some rule that is compiled asks for a state, or whether it is for the device, which goes by it too; so do SYN cookies. */
-export function asksForState(policies: readonly PacketPolicy[]): boolean {
+function asksForState(policies: readonly PacketPolicy[]): boolean {
   return policies.some(({ spec }) =>
     directions.some((direction) =>
       spec[direction].some(

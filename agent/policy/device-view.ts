@@ -45,7 +45,7 @@ export interface DeviceView {
 }
 
 /** DNS and NTP; the controller's address is added where it is known. */
-export const usualServices: readonly Service[] = [
+const usualServices: readonly Service[] = [
   { protocol: 'udp', port: 53, address: null },
   { protocol: 'tcp', port: 53, address: null },
   { protocol: 'udp', port: 123, address: null },

@@ -19,7 +19,7 @@ export interface Fault {
 }
 
 /** More are counted and not listed: a hostile document may have a million. */
-export const faultsMax = 1000;
+const faultsMax = 1000;
 
 /** Where a document was read from. */
 export interface Source {

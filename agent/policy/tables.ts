@@ -57,7 +57,7 @@ export function wideTable(kind: number, value: Uint8Array): Table {
 }
 
 /** BPF_F_INNER_MAP: arrays of a map of maps may differ in how many rows they have. */
-export const innerMap = 0x1000;
+const innerMap = 0x1000;
 
 /** An array of as many rows as there are, `before` of them empty; never of none. */
 export function rowsTable<T>(
@@ -75,7 +75,7 @@ export function rowsTable<T>(
 }
 
 /** An array whose values are given. */
-export function arrayTable(kind: number, valueSize: number, values: Uint8Array): Table {
+function arrayTable(kind: number, valueSize: number, values: Uint8Array): Table {
   const count = values.length / valueSize;
   const keys = new Uint8Array(count * 4);
   const view = new DataView(keys.buffer);

@@ -20,7 +20,7 @@ export interface ViewSource {
   events(count: number): Promise<readonly Row[]>;
 }
 
-export const eventsDefault = 50;
+const eventsDefault = 50;
 export const eventsMax = 1000;
 
 /** Which connections are meant: all of it must hold, of either end. */

@@ -146,11 +146,7 @@ export function verifyConfirmation(
  * The payload's bytes, once enough different trusted keys have signed exactly them as exactly that type.
  * An envelope may come as bytes or as a value taken out of a larger message that was parsed strictly.
  */
-export function verifyEnvelope(
-  source: Uint8Array | object,
-  payloadType: string,
-  trusted: Trusted,
-): Uint8Array {
+function verifyEnvelope(source: Uint8Array | object, payloadType: string, trusted: Trusted): Uint8Array {
   const value = source instanceof Uint8Array ? parseEnvelopeBytes(source) : source;
   const form = envelopeSchema.safeParse(value);
   if (!form.success) throw malformed('envelope', form.error);

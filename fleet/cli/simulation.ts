@@ -142,7 +142,7 @@ function ruleWords({ judgement, why, kernel }: Outcome): string {
 const wordsOf = ({ packet, at }: SimulatedPacket) =>
   at === null ? `${packet.bytes.length} of ${packet.originalLength} bytes` : packetWords(at.frame, at.link);
 
-export const judgementWords = (judgement: Judgement | null): string =>
+const judgementWords = (judgement: Judgement | null): string =>
   judgement === null ? 'nothing' : `${judgement.verdict} by ${judgement.rule ?? judgement.reason}`;
 
 interface Sum {

@@ -21,7 +21,7 @@ export interface Authority {
   issueServer(order: { readonly names: readonly string[]; readonly publicKey: KeyObject }): Certificate;
 }
 
-export const deviceDays = 90;
+const deviceDays = 90;
 /** A server's and a service's; both are renewed by `husk serve` when a third of it is left. */
 export const serverDays = 825;
 const authorityDays = 20 * 365;

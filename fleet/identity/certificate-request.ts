@@ -16,7 +16,7 @@ const readDer = asn1.fromDer as unknown as (
   options: { strict: boolean; parseAllBytes: boolean; decodeBitStrings: boolean },
 ) => Asn1;
 
-export const keyBitsMin = 2048;
+const keyBitsMin = 2048;
 /** A longer key costs every handshake of the broker and gives nothing here. */
 const keyBitsMax = 4096;
 const publicExponent = 65_537n;

@@ -66,7 +66,7 @@ export interface BrokerLimits {
   readonly serviceBacklogBytesMax: number;
 }
 
-export const brokerLimits: BrokerLimits = {
+const brokerLimits: BrokerLimits = {
   deviceConnectionsMax: 25_000,
   enrollConnectionsMax: 500,
   enrollPerNetworkMax: 32,

@@ -12,7 +12,7 @@ export class FileError extends Error {
 const chunkBytes = 256 * 1024;
 
 /** The bytes of a file, unpacked where it is named `.gz`. `-` is stdin. Throws FileError. */
-export function readFileWithin(path: string, bytesMax: number): Uint8Array {
+function readFileWithin(path: string, bytesMax: number): Uint8Array {
   const tooLong = () => new FileError(`is longer than ${bytesMax} bytes`);
   try {
     const raw = readWithin(path, bytesMax);

@@ -45,7 +45,7 @@ export function objectFiles(): ObjectFiles {
 }
 
 /** In this process: what is elsewhere is tested with the executables. */
-export const prepareHere: Prepare = async (request, { meanwhile }) => {
+const prepareHere: Prepare = async (request, { meanwhile }) => {
   meanwhile?.();
   return preparePolicy(request);
 };

@@ -97,7 +97,7 @@ export async function openDescriptors(): Promise<number> {
 }
 
 /** Node runs an addon's finalizers some turns of its loop after the collection. */
-export async function collectGarbage(): Promise<void> {
+async function collectGarbage(): Promise<void> {
   setFlagsFromString('--expose-gc');
   const gc: () => void = runInNewContext('gc');
   for (let i = 0; i < 3; i++) {

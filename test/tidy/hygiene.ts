@@ -111,6 +111,21 @@ export const checks: Readonly<Record<string, Check>> = {
         : [],
     ),
 
+  'what is exported is used elsewhere': (files) => {
+    // Types may be there for a signature alone; what a build makes has what the next user will need.
+    const sources = files.filter(({ path }) => /(?<!\.gen)\.ts$/.test(path));
+    const users = new Map<string, number>();
+    for (const { text } of sources) {
+      for (const word of new Set((text ?? '').replace(/\/\/.*/g, '').match(/[A-Za-z_$][\w$]*/g) ?? []))
+        users.set(word, (users.get(word) ?? 0) + 1);
+    }
+    return eachText(sources, (text) =>
+      [...text.matchAll(/^export (?:async )?(?:const|function|class) ([A-Za-z_$][\w$]*)/gm)]
+        .filter(([, name = '']) => (users.get(name) ?? 0) < 2)
+        .map((match) => [text.slice(0, match.index), `exports ${match[1]}, which no other file uses`]),
+    );
+  },
+
   'no package registry is named': (files) =>
     eachText(files, (text) => [
       ...matches(text, /\bregistry\.[a-z0-9-]+\.[a-z]{2,}\b/gi, 'names a package registry'),

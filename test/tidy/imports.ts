@@ -29,7 +29,7 @@ const stages = ['trust', 'kernel', 'events', 'link', 'query', 'health'].map((nam
 /** Tools of the build: they read and write files, and are never part of a program. */
 const tool = { knows: [], node: true, packages: ['zod'] } as const;
 
-export const areas: readonly Area[] = [
+const areas: readonly Area[] = [
   { at: 'bpf/', knows: [], node: false, packages: [] },
   { at: 'bpf/abi/gen-layout.ts', ...tool },
   { at: 'native/', knows: [], node: true, packages: [] },

@@ -147,7 +147,7 @@ const letsUnreadThrough = (documents: readonly PolicyDocument[]) =>
 const done: Readonly<Record<Verdict, string>> = { allow: 'allowed', drop: 'dropped', reject: 'rejected' };
 
 /** `tcp …, in by wan0 is dropped by rule branch/x`. */
-export function counterexampleWords({ counterexample }: Proof): string {
+function counterexampleWords({ counterexample }: Proof): string {
   if (counterexample === null) return '';
   const { packet, step } = counterexample;
   const by =
@@ -200,7 +200,7 @@ const unknownWords = (rules: readonly string[]) => {
   return `whether a packet comes to ${names} is not known: it takes too long to find out, so many rules above meet them`;
 };
 
-export function shadowWords({ rule, extent, by }: Shadow): string {
+function shadowWords({ rule, extent, by }: Shadow): string {
   const short = rule.slice(rule.indexOf('/') + 1);
   if (extent === 'redundant')
     return `rule "${short}" changes no verdict: without it, the same is done with every packet`;

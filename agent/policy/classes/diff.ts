@@ -18,7 +18,7 @@ import { interfaceKinds, originsOf, type Place, placesOf } from './zones.ts';
  * verdict: packets within every limit get another one. The others keep it: limit: what happens above a rate
  * changes; mode: what is in monitor mode and noted; report: what is logged or how it is answered; rule: another rule decides.
  */
-export const differenceKinds = ['verdict', 'limit', 'mode', 'report', 'rule'] as const;
+const differenceKinds = ['verdict', 'limit', 'mode', 'report', 'rule'] as const;
 export type DifferenceKind = (typeof differenceKinds)[number];
 
 export interface Difference {

@@ -36,7 +36,7 @@ export function specsOf<T>(
 }
 
 /** By spec: its entries, in `position` order of the caller. */
-export function entriesBySpec({ specs, specOf }: Field, position?: Uint32Array): readonly Int32Array[] {
+function entriesBySpec({ specs, specOf }: Field, position?: Uint32Array): readonly Int32Array[] {
   const counts = new Uint32Array(specs);
   for (const spec of specOf) if (spec >= 0) counts[spec] = (counts[spec] as number) + 1;
   const lists = Array.from(counts, (count) => new Int32Array(count));
@@ -87,7 +87,7 @@ export class EntryVectors {
 const pairsMax = 24;
 
 /** By spec: the specs it has a class in common with, itself included. */
-export function overlapsOf({ specs, classes }: Field): readonly Bits[] {
+function overlapsOf({ specs, classes }: Field): readonly Bits[] {
   const overlaps = Array.from({ length: specs }, () => bitsOf(specs));
   for (const set of classes) {
     if (set.length <= pairsMax) {

@@ -32,7 +32,7 @@ export interface TableParts {
 }
 
 /** The number by which x & -x becomes 64 different values of six bits (de Bruijn). */
-export const lowestBitFactor = 0x03f79d71b4cb0a89n;
+const lowestBitFactor = 0x03f79d71b4cb0a89n;
 
 const portsPerLeaf = 64;
 const pageLines = (HUSK_CLASSIFIER_PAGE * 2) / HUSK_CLASSIFIER_LINE;

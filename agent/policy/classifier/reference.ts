@@ -12,7 +12,7 @@ export function firstMatch(entries: readonly ClassifierEntry[], key: ClassifierK
   return -1;
 }
 
-export function entryMatches(entry: ClassifierEntry, key: ClassifierKey): boolean {
+function entryMatches(entry: ClassifierEntry, key: ClassifierKey): boolean {
   if (((entry.zones >>> key.zone) & (entry.states >>> key.state) & 1) === 0) return false;
   if (((entry.device >>> key.device) & (entry.fragments >>> key.fragment) & 1) === 0) return false;
   if ((key.sets & entry.sets.care) !== entry.sets.value) return false;

@@ -9,7 +9,7 @@ import { addon, type BpfObject, type ProgramHandle } from '../../../native/index
 import { addressBytes } from '../../lab/frame.ts';
 
 /** As `PLAYS` of xdp_play.bpf.c. */
-export const playsMax = 65_536;
+const playsMax = 65_536;
 const playBytes = 40;
 const rounds = 9;
 const repeat = 200_000;

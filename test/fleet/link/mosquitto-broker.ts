@@ -6,9 +6,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export const mosquittoProgram = ['/usr/sbin/mosquitto', '/usr/bin/mosquitto'].find((path) =>
-  existsSync(path),
-);
+const mosquittoProgram = ['/usr/sbin/mosquitto', '/usr/bin/mosquitto'].find((path) => existsSync(path));
 
 /** For a test's `skip`: false where mosquitto is there. */
 export const needsMosquitto = mosquittoProgram === undefined && 'needs mosquitto: apt-get install mosquitto';

@@ -343,7 +343,7 @@ const maybe = <K extends string, V>(draw: Draw, of: number, key: K, value: () =>
 const orNot = <T>(draw: Draw, value: T): T | { readonly not: T } => (draw.once(4) ? { not: value } : value);
 
 /** Conditions of the small world, few of them at a time. */
-export function tinyMatch(draw: Draw, direction: 'ingress' | 'egress'): PacketMatch {
+function tinyMatch(draw: Draw, direction: 'ingress' | 'egress'): PacketMatch {
   const address = () =>
     draw.once(5)
       ? ({ set: 'some', not: draw.once(3) } as const)
