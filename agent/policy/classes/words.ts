@@ -40,15 +40,9 @@ export function boxWords(partition: Partition, box: Cube): BoxWords {
   say('ports.to', numbersOf(partition, box, 'portTo', String), (list) => `to port ${list}`);
   const flowParts = parts.length;
   say('tcpFlags', flagWords(partition, box), (list) => `flags ${list}`);
-  say(
-    'icmp',
-    numbersOf(partition, box, 'icmp', (one) => `${one >> 8}/${one & 0xff}`),
-    (list) => `icmp type ${list}`,
-  );
-  say(
-    'fragment',
-    numbersOf(partition, box, 'fragment', (one) => ['none', 'first', 'later'][one] ?? ''),
-    (list) => `fragment ${list}`,
+  say('icmp', wordsOfRanges(partition, box, 'icmp', icmpRange), (list) => `icmp type ${list}`);
+  say('fragment', fragmentWords(partition, box), (list) =>
+    list.startsWith('none') ? list.replace('none', 'no fragment') : `fragment ${list}`,
   );
   say(
     'hopLimit',
@@ -102,12 +96,34 @@ function listed(items: readonly string[]): string {
   return `${items.slice(0, itemsMax).join(', ')} and ${items.length - itemsMax} more`;
 }
 
-/** Ranges as `1-5`, or what they are not where that is shorter; null where the field may be anything. */
-function numbersOf(
+/** Ranges as `1-5`. */
+const numbersOf = (partition: Partition, box: Cube, field: Field, name: (one: number) => string) =>
+  wordsOfRanges(partition, box, field, ([first, last]) => {
+    if (last - first === 1) return [name(first), name(last)];
+    return [first === last ? name(first) : `${name(first)}-${name(last)}`];
+  });
+
+/** Types with all of their codes as `8` and `3-4`, else `3/4`. */
+function icmpRange([first, last]: Range): readonly string[] {
+  const isWhole = (first & 0xff) === 0 && (last & 0xff) === 0xff;
+  const [from, to] = [first, last].map((one) => (isWhole ? `${one >> 8}` : `${one >> 8}/${one & 0xff}`));
+  return [from === to ? `${from}` : `${from}-${to}`];
+}
+
+/** Never as what they are not: there are three. */
+function fragmentWords(partition: Partition, box: Cube): readonly string[] | null {
+  const ranges = rangesOf(partition, box, 'fragment');
+  const isIn = (point: number) => ranges?.some(([first, last]) => first <= point && point <= last) ?? true;
+  const names = ['none', 'first', 'later'].filter((_, point) => isIn(point));
+  return names.length === 3 || names.length === 0 ? null : names;
+}
+
+/** What the ranges are, or what they are not where that is shorter; null where the field may be anything. */
+function wordsOfRanges(
   partition: Partition,
   box: Cube,
   field: Field,
-  name: (one: number) => string,
+  text: (range: Range) => readonly string[],
 ): readonly string[] | null {
   const ranges = rangesOf(partition, box, field);
   if (ranges === null) return null;
@@ -120,10 +136,6 @@ function numbersOf(
   if (inside.length === 1 && inside[0]?.[0] === 0 && inside[0][1] === end - 1) return null;
   if (inside.length === 0) return ['none'];
   const outside = gaps(inside, end);
-  const text = ([first, last]: Range) => {
-    if (last - first === 1) return [name(first), name(last)];
-    return [first === last ? name(first) : `${name(first)}-${name(last)}`];
-  };
   if (
     outside.length > 0 &&
     (hasAbsent || outside.length < inside.length) &&

@@ -164,6 +164,15 @@ t.test('differences in words', async (t) => {
       'rule | ingress | tcp to port 80; flags syn, without ack',
     ],
   );
+  const instead = (rule: Partial<PacketRule>) =>
+    told(policy([tcp('ssh', 22), tcp('web', 80), { id: 'new', protocol: 'udp', action: 'allow', ...rule }]));
+  t.strictSame(instead({ fragment: 'none' }), ['verdict | ingress | udp; no fragment']);
+  t.strictSame(instead({ fragment: 'any' }), ['verdict | ingress | udp; fragment first, later']);
+  const icmp = (types: PacketRule['icmp']) =>
+    instead({ protocol: 'icmp', ...(types === undefined ? {} : { icmp: types }) });
+  t.strictSame(icmp(8), ['verdict | ingress | icmp; icmp type 8']);
+  t.strictSame(icmp([3, 4, 11]), ['verdict | ingress | icmp; icmp type 3-4, 11']);
+  t.strictSame(icmp(['3/4']), ['verdict | ingress | icmp; icmp type 3/4']);
   t.strictSame(
     told(
       policy([tcp('ssh', 22), tcp('web', 80)], {
