@@ -9,6 +9,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { checkDocuments } from '../agent/policy/check.ts';
+import { checkProofs } from '../agent/policy/classes/check-proofs.ts';
 import { readDocuments } from '../agent/policy/read.ts';
 import { checks } from './tidy/hygiene.ts';
 import { importCircles, importFaults, importsOf } from './tidy/imports.ts';
@@ -193,16 +194,22 @@ t.test('generated files are fresh', async (t) => {
   t.ok(existsSync(join(root, 'bpf/abi/layout.gen.ts')));
 });
 
-t.test('the policy in README.md has no faults', async (t) => {
-  const page = files.find((one) => one.path === 'README.md')?.text ?? '';
-  const shown = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map((match) => match[1] ?? '');
-  t.ok(shown.length > 0, 'there is one');
-  for (const text of shown) {
-    const { documents, faults } = readDocuments(text, 'README.md');
-    t.ok(documents.length >= 3);
-    t.strictSame([...faults, ...checkDocuments(documents)], []);
+t.test('policies that pages show have no faults', async (t) => {
+  for (const [path, documentsMin] of [
+    ['README.md', 3],
+    ['agent/policy/PACKETS.md', 1],
+  ] as const) {
+    const page = files.find((one) => one.path === path)?.text ?? '';
+    const shown = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map((match) => match[1] ?? '');
+    t.ok(shown.length > 0, `${path}: there is one`);
+    for (const text of shown) {
+      const { documents, faults } = readDocuments(text, path);
+      t.ok(documents.length >= documentsMin, path);
+      t.strictSame([...faults, ...checkDocuments(documents)], []);
+      t.strictSame(checkProofs(documents).faults, [], 'what must hold does');
+    }
+    t.not(readDocuments(shown.join('').replace('default: allow', 'default: perhaps'), 'x').faults.length, 0);
   }
-  t.not(readDocuments(shown.join('').replace('default: allow', 'default: perhaps'), 'x').faults.length, 0);
 });
 
 function runs(program: string): boolean {
