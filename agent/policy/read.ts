@@ -54,13 +54,18 @@ export function readDocuments(text: string, file: string): Parsed {
 export function readAndCheck(
   files: readonly TextFile[],
   beforeCheck: (document: PolicyDocument) => PolicyDocument = (document) => document,
-): Parsed {
+): Checked {
   const faults = new FaultList();
   const read = files.flatMap((one) => readText(one, faults));
   const likely = read.flatMap(({ document, mended }) => document ?? mended ?? []).map(beforeCheck);
   const isWhole = read.every(({ document, mended }) => document !== null || mended !== null);
   for (const fault of checkDocuments(likely, { isWhole })) faults.add(fault);
-  return { documents: faults.hasErrors ? [] : likely, faults: faults.all() };
+  return { documents: faults.hasErrors ? [] : likely, faults: faults.all(), isWhole };
+}
+
+export interface Checked extends Parsed {
+  /** False where the form of a document is wrong: what it means was not looked at, and more may be wrong. */
+  readonly isWhole: boolean;
 }
 
 interface Entry {

@@ -47,7 +47,7 @@ Example:
   husk policy check branch.yaml --controller 192.0.2.10:8883 --shadows`,
     )
     .action((files: readonly string[], options: Options) => {
-      const { documents, faults: read, tableBytes, counted } = readPolicyFiles(files);
+      const { documents, faults: read, isWhole, tableBytes, counted } = readPolicyFiles(files);
       const proven = provePolicies(documents, {
         controllers: options.controller,
         data: options.data,
@@ -64,10 +64,18 @@ Example:
           ? null
           : kernelMemory(tableBytes, { ...usualSizes, counters, cpus });
       if (options.json === true) {
-        const all = { isFaultless: errors === 0, documents: documents.length, faults, ...jsonOf(proven) };
+        const all = {
+          isFaultless: errors === 0,
+          isWhole,
+          documents: documents.length,
+          faults,
+          ...jsonOf(proven),
+        };
         io.out(JSON.stringify({ ...all, kernelMemory: memory }, null, 2));
       } else for (const fault of faults) io.err(formatFault(fault));
-      if (errors > 0) throw new Failure(`${errors} fault${errors === 1 ? '' : 's'}`);
+      // What is meant is known of a document that has its form: names, addresses, rules that can never match.
+      const more = isWhole ? '' : '; what names, addresses and rules mean is checked once these are mended';
+      if (errors > 0) throw new Failure(`${errors} fault${errors === 1 ? '' : 's'}${more}`);
       const isAbove = memory !== null && memory.total > (options.kernelMemory ?? Infinity) * 1024 ** 2;
       if (isAbove) throw new Failure(`${memoryText(memory)}: above ${options.kernelMemory} MiB`);
       if (options.json === true) return;

@@ -17,6 +17,8 @@ export interface PolicyFiles {
   /** Empty where an error was found. */
   readonly documents: readonly PolicyDocument[];
   readonly faults: readonly Fault[];
+  /** False where the form of a document is wrong: what it means was not looked at, and more may be wrong. */
+  readonly isWhole: boolean;
   /** What one generation's tables take of a device's kernel memory; null where an error was found. */
   readonly tableBytes: number | null;
   /** Rules and defaults that one generation counts. */
@@ -33,10 +35,11 @@ export function readPolicyFiles(paths: readonly string[]): PolicyFiles {
   }
   const read = readAndCheck(texts, (document) => readInList(document, faults));
   const all = [...faults, ...read.faults];
-  if (!all.every(isWarning)) return { documents: [], faults: all, tableBytes: null, counted: 0 };
+  if (!all.every(isWarning))
+    return { documents: [], faults: all, isWhole: read.isWhole, tableBytes: null, counted: 0 };
   const { faults: unfit, tableBytes, counted } = checkFit(read.documents);
   const documents = unfit.every(isWarning) ? read.documents : [];
-  return { documents, faults: [...all, ...unfit], tableBytes, counted };
+  return { documents, faults: [...all, ...unfit], isWhole: true, tableBytes, counted };
 }
 
 const isWarning = (fault: Fault) => fault.severity === 'warning';

@@ -1,7 +1,7 @@
 // Goal: what a policy takes of a device's kernel memory is told to whoever checks it, and held to a ceiling if asked.
 // Method: the command runs in this process on small files.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -40,6 +40,18 @@ t.test('kernel memory is stated', async (t) => {
   );
   const many = JSON.parse((await husk(['policy', 'check', file, '--json', '--cpus', '64'])).out);
   t.ok(many.kernelMemory.counters > kernelMemory.counters, 'each CPU counts for itself');
+});
+
+t.test('where the form is wrong, it is said that the meaning was not looked at', async (t) => {
+  const wrong = join(folder, 'wrong.yaml');
+  const text = readFileSync(file, 'utf8').replace('from: 192.0.2.0/24', 'from: { set: none }');
+  writeFileSync(wrong, text.replace('default: allow', 'default: accept'));
+  const shape = await husk(['policy', 'check', wrong]);
+  t.match(shape, { code: 1, err: /accept"[^\n]*\n1 fault; .* checked once these are mended/ });
+  t.match(JSON.parse((await husk(['policy', 'check', wrong, '--json'])).out), { isWhole: false });
+  writeFileSync(wrong, text);
+  t.match(await husk(['policy', 'check', wrong]), { code: 1, err: /no set "none"[^\n]*\n1 fault$/ });
+  t.match(JSON.parse((await husk(['policy', 'check', wrong, '--json'])).out), { isWhole: true });
 });
 
 t.test('and held to a ceiling', async (t) => {
