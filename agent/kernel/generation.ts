@@ -208,7 +208,7 @@ export class Slots {
       const inner = this.#inner(kind, slot);
       if (inner === null) continue;
       try {
-        entries.push(...readSetEntries(family, await this.#addon.readAll(inner)));
+        for (const entry of readSetEntries(family, await this.#addon.readAll(inner))) entries.push(entry);
       } finally {
         inner.close();
       }

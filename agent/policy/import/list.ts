@@ -26,11 +26,10 @@ export function importList(
   { name, drop, mode = 'enforce' }: ListOptions,
 ): Imported {
   const report = new Report();
-  const addresses: string[] = [];
-  for (const { file, text } of files) {
+  const addresses = files.flatMap(({ file, text }) => {
     if (text.length > textBytesMax) throw new ImportError(`${file}: longer than ${textBytesMax} bytes`);
-    addresses.push(...entriesOf(file, text, report));
-  }
+    return entriesOf(file, text, report);
+  });
   if (addresses.length === 0) throw new ImportError('there is no address in it');
   const set: AddressSet = { apiVersion, kind: 'AddressSet', metadata: { name }, spec: { addresses } };
   const policy = drop === undefined ? [] : [skeleton(name, drop, mode)];

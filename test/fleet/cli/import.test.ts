@@ -109,6 +109,14 @@ t.test('rules of nft without handles are told by their place, and those of no ch
   t.notMatch(`${said.out}${said.err}`, /undefined/);
 });
 
+t.test('a list may be as long as a set', async (t) => {
+  const text = Array.from({ length: 300_000 }, (_, at) => `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}\n`);
+  const out = join(folder, 'longest.yaml');
+  const said = await husk(['import', 'list', file('longest.txt', text.join('')), '-o', out]);
+  t.match(said, { code: 0, err: /^0 not carried over/ });
+  t.equal(readFileSync(join(folder, 'imported.txt'), 'utf8').split('\n').length, 300_001);
+});
+
 t.test('long lists stay in files of their own', async (t) => {
   const entries = Array.from(
     { length: 20_000 },
