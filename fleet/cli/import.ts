@@ -3,8 +3,8 @@
 // The policy goes to stdout or a file, what could not be carried over to stderr, line by line. Exit 0 also where
 // something was left out, since nothing that was left out became an allow; --strict makes that exit 1, without a policy.
 
-import { writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { realpathSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { bundleBytesMax } from '../../agent/contract/limits.ts';
 import { systemMessageOf } from '../../agent/contract/thrown.ts';
@@ -163,9 +163,17 @@ function run(io: Io, options: Options, files: readonly string[], read: () => Imp
   if (isRefused) throw new Failure('--strict: no policy, since packets may be judged otherwise');
   if (options.output !== undefined) {
     const folder = dirname(options.output);
+    const sources = new Set(files.map(realPath));
+    if (sources.has(realPath(options.output)))
+      throw new UsageError(`-o ${options.output}: is read, and is not written over`);
     const text = policyText(documents, inlineMax, (name, addresses) => {
-      write(join(folder, `${name}.txt`), `${addresses.join('\n')}\n`);
-      return `${name}.txt`;
+      // A list is often named as its set is: what was read stays as it was.
+      const beside = [`${name}.txt`, `${name}.addresses.txt`].find(
+        (one) => !sources.has(realPath(join(folder, one))),
+      );
+      if (beside === undefined) throw new Failure(`set ${name}: both files that it could go into are read`);
+      write(join(folder, beside), `${addresses.join('\n')}\n`);
+      return beside;
     });
     write(options.output, text);
   } else if (options.json !== true) {
@@ -215,6 +223,16 @@ function readInput(file: string): ImportFile {
   } catch (error) {
     if (!(error instanceof FileError)) throw error;
     throw new Failure(`${file}: ${error.message}`);
+  }
+}
+
+/** Where links lead; of what is not there yet, its path. */
+function realPath(file: string): string {
+  try {
+    return realpathSync(file);
+  } catch {
+    // Not there: then it is none of the files that were read.
+    return resolve(file);
   }
 }
 

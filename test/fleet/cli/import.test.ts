@@ -109,6 +109,18 @@ t.test('rules of nft without handles are told by their place, and those of no ch
   t.notMatch(`${said.out}${said.err}`, /undefined/);
 });
 
+t.test('what is read is not written over', async (t) => {
+  const text = `# ours\n${Array.from({ length: 10_001 }, (_, at) => `10.0.${at >> 8}.${at & 255}`).join('\n')}\n`;
+  const list = file('ours.txt', text);
+  const out = join(folder, 'ours.yaml');
+  t.match(await husk(['import', 'list', list, '--name', 'ours', '-o', out]), { code: 0 });
+  t.equal(readFileSync(list, 'utf8'), text);
+  t.match(readFileSync(out, 'utf8'), /file: ours\.addresses\.txt/);
+  t.match(await husk(['policy', 'check', out]), { code: 0 });
+  t.match(await husk(['import', 'list', list, '-o', list]), { code: 2, err: /is not written over/ });
+  t.equal(readFileSync(list, 'utf8'), text);
+});
+
 t.test('a list may be as long as a set', async (t) => {
   const text = Array.from({ length: 300_000 }, (_, at) => `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}\n`);
   const out = join(folder, 'longest.yaml');
