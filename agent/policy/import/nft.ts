@@ -33,7 +33,9 @@ function objectsOf({ file, text }: ImportFile): readonly Json[] {
     listing = parseJson(new TextEncoder().encode(text), { bytesMax: textBytesMax, depthMax });
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
-    throw new ImportError(`${file}: is not the JSON of "nft -j list ruleset": ${error.message}`, {
+    const before = text.slice(0, error.offset).split('\n');
+    const place = `${file}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
+    throw new ImportError(`${place}: is not the JSON of "nft -j list ruleset": ${error.message}`, {
       cause: error,
     });
   }

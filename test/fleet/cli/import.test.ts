@@ -65,6 +65,10 @@ t.test('what is no ruleset is refused, and wrong usage is 2', async (t) => {
     err: /no\.v4:1/,
   });
   t.match(await husk(['import', 'nft', file('no.json', '{}')]), { code: 1, out: '', err: /nftables/ });
+  t.match(await husk(['import', 'nft', file('cut.json', '{"nftables":\n [{]}\n')]), {
+    code: 1,
+    err: /cut\.json:2:4: is not the JSON of "nft -j list ruleset"/,
+  });
   t.match(await husk(['import', 'nft', join(folder, 'nowhere')]), {
     code: 1,
     out: '',
