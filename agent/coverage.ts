@@ -43,7 +43,7 @@ const connectEscapes =
 
 /** XDP and tc meet ESP, and netfilter alone what is in it: seen by trying (test/device/link-kinds.test.ts). */
 const ipsecEscapes =
-  'packets inside IPsec are not judged: its policies have no xfrm interface (if_id) that a zone could name';
+  'packets inside IPsec are not judged where its policies have no xfrm interface (if_id) that a zone could name';
 
 /** The states with `enforced` lowered where a hook is missing. */
 export function lowerUncovered(rules: readonly RuleState[], facts: CoverageFacts): readonly RuleState[] {

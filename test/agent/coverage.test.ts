@@ -184,7 +184,7 @@ t.test('SYN cookies are what the kernel makes of them', async (t) => {
 
 t.test('where IPsec goes by policy alone, zones of its own interfaces alone are whole', async (t) => {
   const why =
-    'packets inside IPsec are not judged: its policies have no xfrm interface (if_id) that a zone could name';
+    'packets inside IPsec are not judged where its policies have no xfrm interface (if_id) that a zone could name';
   t.strictSame(lowered({ ipsecApart: null }), {});
   t.strictSame(lowered({ ipsecApart: [] }), {
     'p/a': why,

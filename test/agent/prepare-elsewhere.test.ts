@@ -32,7 +32,10 @@ function script(t: Test, text: string) {
   const folder = mkdtempSync(join(tmpdir(), 'husk-prepare-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const [file, pidFile] = [join(folder, 'x.cjs'), join(folder, 'pid')];
-  writeFileSync(file, `require('fs').writeFileSync(${JSON.stringify(pidFile)}, '' + process.pid);\n${text}`);
+  writeFileSync(
+    file,
+    `require('node:fs').writeFileSync(${JSON.stringify(pidFile)}, '' + process.pid);\n${text}`,
+  );
   const isThere = () => existsSync(pidFile) && existsSync(`/proc/${readFileSync(pidFile, 'utf8')}`);
   return { prepare: prepareElsewhere(heapBytes, file), isThere };
 }
