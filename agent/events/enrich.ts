@@ -50,6 +50,7 @@ const reasonNames: Readonly<Record<number, string>> = {
   [HuskReason.LIMITED]: 'limited',
   [HuskReason.DEFERRED]: 'deferred',
   [HuskReason.COOKIE]: 'cookie',
+  [HuskReason.OWN_SOURCE]: 'own-source',
 };
 const packetVerdicts: Readonly<Record<number, PacketEvent['verdict']>> = {
   [HuskVerdict.ALLOW]: 'allow',

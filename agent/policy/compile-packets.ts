@@ -10,6 +10,7 @@ import {
   HUSK_RULE_NONE,
   HUSK_RULE_PER_PACKET,
   HUSK_RULES_MAX,
+  HUSK_ZONE_ENFORCES,
   HUSK_ZONE_SYN_COOKIES,
   HUSK_ZONES_MAX,
   HuskExtra,
@@ -160,7 +161,9 @@ export class PacketCompiler {
           egressDefault: egress.verdict,
           egressMode: egress.mode,
           synCookiesRule: cookieRules.get(name) ?? HUSK_RULE_NONE,
-          flags: cookieRules.has(name) ? HUSK_ZONE_SYN_COOKIES : 0,
+          flags:
+            (cookieRules.has(name) ? HUSK_ZONE_SYN_COOKIES : 0) |
+            (spec.mode === 'enforce' ? HUSK_ZONE_ENFORCES : 0),
         },
       });
     }

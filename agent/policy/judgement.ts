@@ -12,6 +12,8 @@ export type Reason =
   | 'unzoned'
   /** Left to the interface that lies on this one. */
   | 'deferred'
+  /** Came in under an address of the device's own. */
+  | 'own-source'
   | 'no-subject';
 
 export interface Judgement {

@@ -65,9 +65,10 @@ enum husk_reason {
     HUSK_REASON_UNZONED = 5,
     HUSK_REASON_NO_GENERATION = 6, /* a slot or table was missing: allowed, counted, reported */
     HUSK_REASON_NO_SUBJECT = 7,
-    HUSK_REASON_LIMITED = 8,  /* a rule allows it, and its limit does not */
-    HUSK_REASON_DEFERRED = 9, /* left to the interface that lies on this one */
-    HUSK_REASON_COOKIE = 10,  /* an ACK to a listener, without a cookie while cookies are given out */
+    HUSK_REASON_LIMITED = 8,     /* a rule allows it, and its limit does not */
+    HUSK_REASON_DEFERRED = 9,    /* left to the interface that lies on this one */
+    HUSK_REASON_COOKIE = 10,     /* an ACK to a listener, without a cookie while cookies are given out */
+    HUSK_REASON_OWN_SOURCE = 11, /* came in under an address of the device's own */
 };
 
 enum husk_mode {
@@ -136,6 +137,7 @@ enum husk_total {
     HUSK_TOTAL_COOKIES_SENT = 18,       /* SYNs answered with a cookie */
     HUSK_TOTAL_COOKIES_GOOD = 19,       /* ACKs that brought one back */
     HUSK_TOTAL_COOKIES_BAD = 20,        /* ACKs dropped that brought none */
+    HUSK_TOTAL_OWN_SOURCE = 21,         /* dropped: came in under an address of the device's own */
     HUSK_TOTAL_COUNT = 32,
 };
 

@@ -129,6 +129,7 @@ export const HUSK_ZONE_DEFERS_PPPOE = 2;
 export const HUSK_ZONE_LEFT_OUT = 4;
 export const HUSK_ZONE_SYN_COOKIES = 8;
 export const HUSK_ZONE_AWAITS_IPV4 = 16;
+export const HUSK_ZONE_ENFORCES = 32;
 export const HUSK_RULE_PER_PACKET = 1;
 export const HUSK_EXTRA_SMAC = 1;
 export const HUSK_EXTRA_NOT_SMAC = 2;
@@ -165,6 +166,7 @@ export const HuskReason = {
   LIMITED: 8,
   DEFERRED: 9,
   COOKIE: 10,
+  OWN_SOURCE: 11,
 } as const;
 export type HuskReason = (typeof HuskReason)[keyof typeof HuskReason];
 
@@ -228,6 +230,7 @@ export const HuskTotal = {
   COOKIES_SENT: 18,
   COOKIES_GOOD: 19,
   COOKIES_BAD: 20,
+  OWN_SOURCE: 21,
   COUNT: 32,
 } as const;
 export type HuskTotal = (typeof HuskTotal)[keyof typeof HuskTotal];
@@ -2425,7 +2428,7 @@ export function decodeHuskTrace(view: DataView, at: number): HuskTrace {
 
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = '183e039013e84b25c952b347fe43fecebed36461613cbac22f4c650bcdb68358';
+export const layoutDigest = 'e19a3b12fe59e7873e0805949b0de889bd837d0b97a10059e2c575412d171d74';
 
 export interface LayoutField {
   readonly name: string;
@@ -2871,6 +2874,7 @@ export const layout: Layout = {
       ['HUSK_REASON_LIMITED', 8],
       ['HUSK_REASON_DEFERRED', 9],
       ['HUSK_REASON_COOKIE', 10],
+      ['HUSK_REASON_OWN_SOURCE', 11],
     ] },
     { name: 'husk_mode', values: [
       ['HUSK_MODE_MONITOR', 1],
@@ -2926,6 +2930,7 @@ export const layout: Layout = {
       ['HUSK_TOTAL_COOKIES_SENT', 18],
       ['HUSK_TOTAL_COOKIES_GOOD', 19],
       ['HUSK_TOTAL_COOKIES_BAD', 20],
+      ['HUSK_TOTAL_OWN_SOURCE', 21],
       ['HUSK_TOTAL_COUNT', 32],
     ] },
     { name: 'husk_event_kind', values: [

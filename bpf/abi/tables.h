@@ -81,6 +81,7 @@ _Static_assert(sizeof(struct husk_generation) == 8 + 32 + 32 * HUSK_TABLE_COUNT 
 #define HUSK_ZONE_LEFT_OUT 4     /* here only to tell where a packet came in: judged elsewhere */
 #define HUSK_ZONE_SYN_COOKIES 8  /* SYNs above a rate are answered with cookies */
 #define HUSK_ZONE_AWAITS_IPV4 16 /* has no IPv4 address yet: PACKETS.md §4 */
+#define HUSK_ZONE_ENFORCES 32    /* the mode of its policy is enforce */
 
 /* HUSK_TABLE_ZONES: hash from ifindex. An interface that is missing is in no zone and is not judged. */
 struct husk_zone {

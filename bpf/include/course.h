@@ -22,6 +22,21 @@ static __always_inline bool is_to_device(const struct packet *packet)
     return bpf_map_lookup_elem(&own_addresses, &packet->daddr) != NULL;
 }
 
+/* Link-local (RFC 4291 §2.5.6): the same address may be another's on each link. */
+static __always_inline bool is_link_local(const union address *address)
+{
+    return (bpf_ntohl(address->words[0]) & 0xffc00000) == 0xfe800000;
+}
+
+/* Under an address of the device's own. A neighbour may have a link-local one that the device has on another
+ * link; it is no router's to pass on, so that only a bridge could take it any further than here. */
+static __always_inline bool is_from_own_address(const struct packet *packet)
+{
+    if (packet->family == HUSK_FAMILY_OTHER || !bpf_map_lookup_elem(&own_addresses, &packet->saddr))
+        return false;
+    return packet->family == HUSK_FAMILY_IPV4 || !is_link_local(&packet->saddr) || !is_to_device(packet);
+}
+
 #define ORIGIN_DEVICE 1u
 #define ORIGIN_UNZONED (1u << 31)
 

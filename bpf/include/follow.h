@@ -74,6 +74,24 @@ static __always_inline bool is_unasked(const struct bench *bench)
            !(connection->flags & (HUSK_CONNECTION_FORWARDED | HUSK_CONNECTION_EGRESS));
 }
 
+/* Comes in under an address of the device's own (PACKETS.md §6). Once it had gone out, its answers would be
+ * those of a forwarded connection, which are not to the device, and would come to it all the same. */
+static __always_inline bool is_forged(const struct bench *bench)
+{
+    return !bench->is_egress && !is_neighbour_discovery(&bench->packet) &&
+           is_from_own_address(&bench->packet);
+}
+
+/* An established connection was asked when it was opened: no look-up for the many. But not one that was
+ * opened going out, with which nobody goes on that comes in. */
+static __always_inline bool may_be_forged(const struct bench *bench)
+{
+    const struct connection *connection = &bench->connection;
+    return connection->state != HUSK_CONNECTION_NONE &&
+           (connection->state != HUSK_CONNECTION_ESTABLISHED ||
+            (!connection->is_reply && connection->flags & HUSK_CONNECTION_EGRESS));
+}
+
 GLOBAL husk_find_connection(husk_u32 role)
 {
     struct bench *bench = bench_of(role);

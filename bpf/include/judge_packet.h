@@ -4,7 +4,8 @@
  * §2):
  *
  *   no zone, deferred -> allow;  unparseable -> the generation's verdict;  its connection is looked up;
- *   never-drop -> allow;  rules in order -> the first in enforce mode that matches;  else the zone's default
+ *   never-drop -> allow;  under an own address -> drop;
+ *   rules in order -> the first in enforce mode that matches;  else the zone's default
  *
  * A slot or table that is missing allows: the device stays reachable, and the count shows that nothing was
  * enforced.
@@ -110,6 +111,23 @@ static __always_inline bool judge_by_rules(CONTEXT *ctx, struct bench *bench, hu
     return true;
 }
 
+/* Whether the packet on the bench is stopped for its source. In monitor mode it is reported alone. */
+GLOBAL husk_is_stopped_as_forged(CONTEXT *ctx, husk_u32 role)
+{
+    struct bench *bench = bench_of(role);
+    if (!bench)
+        return 0;
+    const struct husk_generation *generation = generation_of(bench->slot);
+    if (!generation || generation->connections.is_followed != HUSK_FOLLOWS_ALL || !is_forged(bench))
+        return 0;
+    if (bench->zone.flags & HUSK_ZONE_ENFORCES)
+        return 1;
+    if (!bench->is_quiet)
+        husk_report(ctx, role, HUSK_RULE_NONE,
+                    SAID(HUSK_VERDICT_DROP, HUSK_MODE_MONITOR, HUSK_REASON_OWN_SOURCE));
+    return 0;
+}
+
 /* Once after a swap: whether the connection would be opened under this generation too. */
 GLOBAL husk_judge_again(CONTEXT *ctx, husk_u32 role)
 {
@@ -120,8 +138,9 @@ GLOBAL husk_judge_again(CONTEXT *ctx, husk_u32 role)
     husk_u32 stands = put;
     if (put == 1) {
         husk_build_key(role, 1);
-        stands = is_never_drop(bench, !bench->is_egress, true) ||
-                 (judge_by_rules(ctx, bench, role) && !is_stopped(bench));
+        stands =
+            is_never_drop(bench, !bench->is_egress, true) ||
+            (!husk_is_stopped_as_forged(ctx, role) && judge_by_rules(ctx, bench, role) && !is_stopped(bench));
     }
     husk_put_back(role);
     husk_settle_connection(role, stands);
@@ -199,7 +218,7 @@ static __always_inline bool judge_by_tables(CONTEXT *ctx, struct bench *bench, h
     bench->serial = generation->serial;
     bench->generation = generation->id;
 
-    if (bench->zone.flags && is_deferred(bench)) {
+    if (bench->zone.flags & (HUSK_ZONE_DEFERS_VLANS | HUSK_ZONE_DEFERS_PPPOE) && is_deferred(bench)) {
         result->reason = HUSK_REASON_DEFERRED;
         return true;
     }
@@ -222,6 +241,11 @@ static __always_inline bool judge_by_tables(CONTEXT *ctx, struct bench *bench, h
     }
     if (decided_before(bench))
         return true;
+    if (is_ingress(role) && !is_twin(role) && may_be_forged(bench) && husk_is_stopped_as_forged(ctx, role)) {
+        result->verdict = HUSK_VERDICT_DROP;
+        result->reason = HUSK_REASON_OWN_SOURCE;
+        return true;
+    }
     husk_build_key(role, 0);
     if (!judge_by_rules(ctx, bench, role))
         return false;
@@ -243,6 +267,9 @@ static __always_inline void count_reason(const struct bench *bench)
         break;
     case HUSK_REASON_COOKIE:
         count_total(HUSK_TOTAL_COOKIES_BAD);
+        break;
+    case HUSK_REASON_OWN_SOURCE:
+        count_total(HUSK_TOTAL_OWN_SOURCE);
         break;
     case HUSK_REASON_NEVER_DROP:
         count_total(HUSK_TOTAL_NEVER_DROP);

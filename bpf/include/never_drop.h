@@ -68,7 +68,7 @@ static __always_inline bool is_never_drop_dhcp(const struct bench *bench, bool i
 static __always_inline bool is_from_link(const struct packet *packet)
 {
     const union address *from = &packet->saddr;
-    return (bpf_ntohl(from->words[0]) & 0xffc00000) == 0xfe800000 || !(from->halves[0] | from->halves[1]);
+    return is_link_local(from) || !(from->halves[0] | from->halves[1]);
 }
 
 /* Without answers to listener queries a switch that looks into them no longer passes on what neighbours ask
@@ -76,7 +76,8 @@ static __always_inline bool is_from_link(const struct packet *packet)
 static __always_inline bool is_neighbour_discovery(const struct packet *packet)
 {
     husk_u8 type = packet->icmp_type;
-    if (packet->icmp_code || packet->fragment != FRAGMENT_NONE /* RFC 6980 */)
+    if (!packet->has_icmp || packet->family != HUSK_FAMILY_IPV6 || packet->icmp_code ||
+        packet->fragment != FRAGMENT_NONE /* RFC 6980 */)
         return false;
     if (type >= ICMPV6_ROUTER_SOLICITATION && type <= ICMPV6_REDIRECT)
         return packet->hop_limit == HOP_LIMIT_ON_LINK;

@@ -71,8 +71,8 @@ before each publish.
 
 Packets are headers from the outside in: eth, vlan, qinq, arp, ethertype, ipv4, ipv6, hop-by-hop, routing,
 fragment, destination, ah, tcp, udp, sctp, icmp, icmpv6, esp, gre, protocol, bytes, hex. Verdicts are allow, drop,
-reject or deny, \`by RULE\` or a reason (never-drop, unparseable, unzoned, no-subject, default), then \`monitored RULE\`
-where a rule in monitor mode matched on the way. A section \`device\` (interfaces, neverDrop) has packets judged one after
+reject or deny, \`by RULE\` or a reason (never-drop, unparseable, unzoned, own-source, no-subject,
+default), then \`monitored RULE\` where a rule in monitor mode matched on the way. A section \`device\` (interfaces, neverDrop) has packets judged one after
 another, with connections, limits and time, and by what a device never drops:
 
   === device

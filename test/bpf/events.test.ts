@@ -8,9 +8,11 @@ import {
   HUSK_CALL_RING_BYTES,
   HUSK_FAMILY_IPV6,
   HUSK_FAMILY_OTHER,
+  HUSK_FOLLOWS_ALL,
   HUSK_LINK_ETHERNET,
   HUSK_PACKET_RING_BYTES,
   HUSK_RULE_NONE,
+  HUSK_ZONE_ENFORCES,
   HuskCallEvent,
   HuskControl,
   HuskHook,
@@ -113,6 +115,27 @@ t.test('packet events', { skip: programsMissing() }, async (t) => {
     const [event] = await run(ipv4(protocol.tcp, tcp(), { totalLength: 9999 }));
     t.match(event?.head, { rule: HUSK_RULE_NONE, reason: HuskReason.UNPARSEABLE, verdict: HuskVerdict.DROP });
     t.equal(event?.etherType, etherType.ipv4);
+  });
+
+  await t.test('what comes in under an own address is told, dropped or not', async (t) => {
+    const own = lab.map('own_addresses');
+    lab.addon.update(own, addressBytes(from6), new Uint8Array(4));
+    t.teardown(() => lab.addon.remove(own, addressBytes(from6)));
+    const connections = { isFollowed: HUSK_FOLLOWS_ALL };
+    const head = { rule: HUSK_RULE_NONE, verdict: HuskVerdict.DROP, reason: HuskReason.OWN_SOURCE };
+    const dropped = lab.total(HuskTotal.OWN_SOURCE);
+    await lab.fill(0, { zones: { [testRunIfindex]: { flags: HUSK_ZONE_ENFORCES } }, connections });
+    const stopped = await run(ssh6);
+    t.match(stopped, [{ head: { ...head, mode: HuskMode.ENFORCE } }]);
+    t.equal(lab.total(HuskTotal.OWN_SOURCE), dropped + 1n);
+
+    await lab.fill(0, { zones, connections });
+    const passed = await run(ssh6);
+    t.match(passed, [{ head: { ...head, mode: HuskMode.MONITOR } }]);
+    t.equal(lab.total(HuskTotal.OWN_SOURCE), dropped + 1n, 'not stopped');
+
+    await lab.fill(0, { zones: { [testRunIfindex]: { flags: HUSK_ZONE_ENFORCES } } });
+    t.strictSame(await run(ssh6), [], 'no rule asks for connections');
   });
 
   await t.test('allows are not told, of whatever mode', async (t) => {

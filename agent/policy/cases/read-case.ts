@@ -189,6 +189,7 @@ const reasons: readonly string[] = [
   'unparseable',
   'unzoned',
   'deferred',
+  'own-source',
   'no-subject',
 ] satisfies readonly Reason[];
 const states: readonly string[] = [

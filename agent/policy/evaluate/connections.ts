@@ -67,7 +67,12 @@ export interface Lookup {
   readonly state: ConnectionState | null;
   /** The connection it is of, or which an ICMP error is about. */
   readonly connection: Connection | null;
+  /** Whether it goes against the original direction of that. */
+  readonly isReply: boolean;
 }
+
+/** Of a packet of no connection. */
+export const unknown = (state: Lookup['state']): Lookup => ({ state, connection: null, isReply: false });
 
 export type Settings = Pick<Policies, 'tcp' | 'timeouts'>;
 
@@ -87,7 +92,7 @@ export class Connections {
     generation: number,
     judgeAgain: (connection: Connection) => boolean,
   ): Lookup {
-    if (packet.family === 'other') return { state: null, connection: null };
+    if (packet.family === 'other') return unknown(null);
     if (packet.fragment === 'later') return this.#ofFirstFragment(packet, nowNs);
     const found = this.#find(packet, nowNs, settings);
     if (found !== null && !isOver(found.connection, packet) && !isUnasked(found, at)) {
@@ -98,13 +103,13 @@ export class Connections {
         const state = isSecondHalf
           ? stateOfNone(packet, settings)
           : stateOf(connection, way, packet, settings);
-        return { state, connection };
+        return { state, connection, isReply: way === 'against' };
       }
       this.#table.delete(keyOf(connection.first, 'along') ?? '');
     }
-    if (!isIcmpError(packet)) return { state: stateOfNone(packet, settings), connection: null };
+    if (!isIcmpError(packet)) return unknown(stateOfNone(packet, settings));
     const quoted = this.#quotedBy(packet, nowNs, settings);
-    return { state: quoted === null ? 'invalid' : 'related', connection: quoted };
+    return { state: quoted === null ? 'invalid' : 'related', connection: quoted, isReply: false };
   }
 
   /** Notes a packet that was allowed. */
@@ -173,9 +178,8 @@ export class Connections {
 
   #ofFirstFragment(packet: Packet, nowNs: bigint): Lookup {
     const first = this.#fragments.get(fragmentKey(packet));
-    if (first === undefined || nowNs - first.seenNs >= fragmentNs)
-      return { state: 'invalid', connection: null };
-    return { state: first.state, connection: first.connection };
+    if (first === undefined || nowNs - first.seenNs >= fragmentNs) return unknown('invalid');
+    return first;
   }
 
   #noteFirstFragment(packet: Packet, lookup: Lookup, nowNs: bigint): void {

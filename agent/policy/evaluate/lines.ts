@@ -25,6 +25,8 @@ export interface Default {
 
 export interface ZoneLines {
   readonly interfaces: readonly string[];
+  /** The mode of its policy; of what no rule and no default says. */
+  readonly mode: 'monitor' | 'enforce';
   readonly rules: Readonly<Record<Direction, readonly Line[]>>;
   /** null: the policy says nothing about this direction, and all is allowed. */
   readonly defaults: Readonly<Record<Direction, Default | null>>;
@@ -101,7 +103,7 @@ function zonesOf(document: PacketPolicy, sets: SetResolver): readonly ZoneLines[
         verdict: list.default,
       };
     }
-    return { interfaces, rules, defaults };
+    return { interfaces, mode: spec.mode === 'enforce' ? 'enforce' : 'monitor', rules, defaults };
   });
 }
 

@@ -5,7 +5,7 @@ import { type DeviceView, plainDevice } from '../device-view.ts';
 import type { Judgement, PacketAt } from '../judgement.ts';
 import { type Packet, parseBehind, readLink } from '../packet.ts';
 import type { Condition, Seen } from './conditions.ts';
-import { type Connection, Connections, type Lookup } from './connections.ts';
+import { type Connection, Connections, type Lookup, unknown } from './connections.ts';
 import { Limiter } from './limits.ts';
 import { type Line, type Policies, plain, policiesOf, type ZoneLines } from './lines.ts';
 import { Points } from './points.ts';
@@ -27,6 +27,8 @@ const everyLine: Walked = (lines) => lines;
 interface Walk {
   /** null: limits are not asked, every packet is within them. */
   readonly timeNs: bigint | null;
+  /** Whether a source that is the device's own is asked for. */
+  readonly asksForSource: boolean;
   /** Is given the rules that matched, and a default in monitor mode. */
   readonly matched: string[];
 }
@@ -115,10 +117,11 @@ export class PacketEvaluator {
       ? this.#connections.find(packet, timeNs, place, this.#policies, this.#generation, (one) =>
           this.#isStillAllowed(one),
         )
-      : { state: packet.family === 'other' ? null : (givenState ?? null), connection: null };
+      : unknown(packet.family === 'other' ? null : (givenState ?? null));
     const judgement = this.#decide(this.#see(packet, place, lookup), zone, lookup.connection, {
       timeNs,
       matched,
+      asksForSource: looksUp && mayBeForged(lookup),
     });
     if (looksUp && judgement.verdict === 'allow') {
       this.#connections.note(packet, place, lookup, timeNs, this.#policies, this.#generation);
@@ -134,8 +137,15 @@ export class PacketEvaluator {
     return { packet, ...place, state, isToDevice: this.#points.isToDevice(packet, connection) };
   }
 
-  #decide(seen: Seen, zone: ZoneLines, connection: Connection | null, { timeNs, matched }: Walk): Judgement {
+  #decide(
+    seen: Seen,
+    zone: ZoneLines,
+    connection: Connection | null,
+    { timeNs, matched, asksForSource }: Walk,
+  ): Judgement {
     if (this.#points.isNeverDropped(seen, connection)) return plain('allow', 'never-drop');
+    const isAsked = asksForSource && this.#policies.asksForConnections && zone.mode === 'enforce';
+    if (isAsked && this.#points.isFromOwnAddress(seen)) return plain('drop', 'own-source');
     let monitored: string | null = null;
     for (const line of this.#walked(zone.rules[seen.direction], seen)) {
       if (!holdAll(line.conditions, seen)) continue;
@@ -163,11 +173,15 @@ export class PacketEvaluator {
   #isStillAllowed(connection: Connection): boolean {
     const zone = this.#points.zoneOf(connection.opened.interface);
     if (zone === null) return true;
-    const lookup: Lookup = { state: 'new', connection: null };
-    const seen = this.#see(connection.first, connection.opened, lookup);
-    return this.#decide(seen, zone, null, { timeNs: null, matched: [] }).verdict === 'allow';
+    const seen = this.#see(connection.first, connection.opened, unknown('new'));
+    const walk: Walk = { timeNs: null, matched: [], asksForSource: true };
+    return this.#decide(seen, zone, null, walk).verdict === 'allow';
   }
 }
+
+/** An established connection was asked when it was opened; not one opened going out, with which nobody goes on that comes in. */
+const mayBeForged = ({ state, connection, isReply }: Lookup) =>
+  state !== null && (state !== 'established' || (!isReply && connection?.opened.direction === 'egress'));
 
 /** A loop, since a walk past thousands of rules is nearly all there is to judging. */
 function holdAll(conditions: readonly Condition[], seen: Seen): boolean {

@@ -75,6 +75,14 @@ export class Points {
     return isGroup(family, destination) || this.#own.has(destination.join(' '));
   }
 
+  /** Comes in under an address of the device's own. A link-local one may be a neighbour's on another link. */
+  isFromOwnAddress({ packet, direction }: Seen): boolean {
+    const { family, source } = packet;
+    if (direction !== 'ingress' || family === 'other' || isNeighbourDiscovery(packet)) return false;
+    if (!this.#own.has(source.join(' '))) return false;
+    return family === 'ipv4' || !isLinkLocal(source) || !this.isToDevice(packet, null);
+  }
+
   isNeverDropped(seen: Seen, connection: Connection | null): boolean {
     const { packet, interface: name } = seen;
     const { arp, neighbourDiscovery } = this.#device.neverDrop;
@@ -169,8 +177,9 @@ function isNeighbourDiscovery({ family, icmp, hopLimit, fragment, source }: Pack
 }
 
 /** Link-local or unspecified (RFC 4291): no router passes on what is from there. */
-const isOfLink = (source: Uint32Array) =>
-  (source[0] ?? 0) >>> 22 === 0xfe80 >>> 6 || source.every((word) => word === 0);
+const isOfLink = (source: Uint32Array) => isLinkLocal(source) || source.every((word) => word === 0);
+
+const isLinkLocal = (address: Uint32Array) => (address[0] ?? 0) >>> 22 === 0xfe80 >>> 6;
 
 /** RFC 5771, RFC 4291 §2.7, and 255.255.255.255. */
 function isGroup(family: 'ipv4' | 'ipv6', address: Uint32Array): boolean {

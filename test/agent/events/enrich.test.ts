@@ -84,6 +84,7 @@ t.test('packets', async (t) => {
   });
   t.equal(packets({ head: { rule: HUSK_RULE_NONE, reason: 4 } }).rule, null);
   t.equal(packets({ head: { reason: 4 } }).reason, 'unparseable');
+  t.equal(packets({ head: { reason: 11 } }).reason, 'own-source');
   t.match(packets({ family: 4, etherType: 0x88cc }), { family: 'other', from: '', to: '' });
 });
 

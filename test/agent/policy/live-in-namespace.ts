@@ -65,6 +65,7 @@ const kinds = [
   'allow never-drop',
   'allow unzoned',
   'allow deferred',
+  'drop own-source',
   'state new',
   'state established',
   'state related',

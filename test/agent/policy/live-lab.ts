@@ -46,6 +46,7 @@ const told = {
   unparseable: HuskTotal.UNPARSEABLE,
   unzoned: HuskTotal.UNZONED,
   deferred: HuskTotal.DEFERRED,
+  'own-source': HuskTotal.OWN_SOURCE,
   'no-generation': HuskTotal.NO_GENERATION,
 } as const;
 
