@@ -22,7 +22,7 @@ const usualTimeouts: Readonly<Record<ConnectionTimeout, number>> = {
   tcpEstablished: 7440,
   tcpClosing: 30,
   udpOneWay: 30,
-  udp: 180,
+  udp: 120,
   icmp: 30,
   other: 600,
 };

@@ -52,7 +52,7 @@ export interface PlainPacket {
 }
 
 export const flag = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
-export const timeouts = [60, 7440, 30, 30, 180, 30, 600, 0] as const;
+export const timeouts = [60, 7440, 30, 30, 120, 30, 600, 0] as const;
 export const strict: HuskConnectionSettings = { timeouts: [...timeouts], isFollowed: 1, isLoose: 0 };
 export const loose: HuskConnectionSettings = { ...strict, isLoose: 1 };
 

@@ -382,7 +382,7 @@ t.test('a connection lasts for its timeout, and what renews it', { skip }, async
       ['out', 0],
       ['back', 0],
     ]),
-    '180',
+    '120',
   );
   t.equal(lasts(47, [['out', 0]]), '600');
   t.equal(

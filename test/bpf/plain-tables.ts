@@ -307,7 +307,7 @@ function generationTable(
       tableDigest: [],
       bundleDigest: new Uint8Array(32),
       connections: {
-        timeouts: [60, 7440, 30, 30, 180, 30, 600, 0],
+        timeouts: [60, 7440, 30, 30, 120, 30, 600, 0],
         isFollowed: 0,
         isLoose: 1,
         ...connections,

@@ -17,7 +17,7 @@ const defaultTimeouts: Readonly<Record<ConnectionTimeout, number>> = {
   tcpEstablished: 7440,
   tcpClosing: 30,
   udpOneWay: 30,
-  udp: 180,
+  udp: 120,
   icmp: 30,
   other: 600,
 };

@@ -65,8 +65,8 @@ t.test('a connection opens, is answered, and is forgotten after its timeout', as
   t.equal(play(`out wan0 1: ${query}`), 'allow p/wan:default-egress new');
   t.equal(play(`out wan0 30: ${query}`), 'allow p/wan:default-egress new', 'not answered yet');
   t.equal(play(`in wan0 59: ${answer}`), 'allow p/back established');
-  t.equal(play(`in wan0 238: ${answer}`), 'allow p/back established', 'two ways: three minutes');
-  t.equal(play(`in wan0 418: ${answer}`), 'drop p/wan:default-ingress new', 'forgotten');
+  t.equal(play(`in wan0 178: ${answer}`), 'allow p/back established', 'two ways: two minutes');
+  t.equal(play(`in wan0 298: ${answer}`), 'drop p/wan:default-ingress new', 'forgotten');
 });
 
 t.test('a dropped packet changes nothing', async (t) => {
