@@ -14,6 +14,7 @@ import {
   HuskTrace,
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle, ProgramHandle } from '../../native/index.ts';
+import { messageOf } from '../contract/thrown.ts';
 import type { CounterIndexesNow } from '../policy/counter-indexes.ts';
 import type { Tries } from '../policy/judgement.ts';
 import { connectionBuckets, type KernelSizes, limitBuckets } from '../policy/kernel-memory.ts';
@@ -449,7 +450,7 @@ async function openGuards(options: KernelOptions, set: ProgramSet): Promise<Open
     removeGuards(directory);
     return { guards: null, why };
   } catch (error) {
-    return { guards: null, why: error instanceof Error ? error.message : String(error) };
+    return { guards: null, why: messageOf(error) };
   }
 }
 function mapSizes(sizes: KernelSizes): MapSizes {

@@ -21,7 +21,7 @@ export type TierState =
   | { readonly state: 'degraded' | 'unsupported'; readonly why: string };
 
 const order: readonly Tier[] = ['A', 'B', 'C', 'D'];
-export const isTierAtLeast = (tier: Tier, least: Tier) => order.indexOf(tier) <= order.indexOf(least);
+const isTierAtLeast = (tier: Tier, least: Tier) => order.indexOf(tier) <= order.indexOf(least);
 
 /** What a rule needs; of rules about calls it hangs on whether the subject is a cgroup alone. */
 export function tierNeed({ spec }: Pick<HardeningPolicy, 'spec'>, rule: HardeningRule): TierNeed {
