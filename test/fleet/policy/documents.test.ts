@@ -54,9 +54,9 @@ t.test('faults in a list stand at its lines', async (t) => {
 });
 
 t.test('what cannot be read is said', async (t) => {
-  t.match(lines([at('none.yaml')]), [/^none.yaml: cannot be read: ENOENT/]);
+  t.match(lines([at('none.yaml')]), [/^none.yaml: cannot be read: there is no such file/]);
   t.match(lines([write('missing.yaml', set('none.txt'))]), [
-    /^missing.yaml:5:\d+: spec.file: cannot be read: ENOENT/,
+    /^missing.yaml:5:\d+: spec.file: cannot be read: there is no such file/,
   ]);
   write('no.txt.gz', 'not compressed');
   t.match(lines([write('nogz.yaml', set('no.txt.gz'))]), [/^nogz.yaml:5:\d+: spec.file: cannot be read/]);
@@ -64,7 +64,7 @@ t.test('what cannot be read is said', async (t) => {
   write('bomb.txt.gz', gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x31)));
   t.match(
     lines([write('bomb.yaml', set('bomb.txt.gz'))]),
-    [/^bomb.yaml:5:\d+: spec.file: cannot be read/],
+    [/^bomb.yaml:5:\d+: spec.file: is longer than/],
     'however small it came',
   );
 });
