@@ -240,12 +240,12 @@ export class BundleApplier {
   /** Without a trial: it was confirmed before. What the kernel already holds is left alone. */
   async #enforce(confirmed: InForce, bundle: SignedBundle): Promise<void> {
     const { kernel, maker } = this.#parts;
-    const made = await maker.make(bundle);
     if (this.#holds(confirmed)) {
-      this.#made = { ...unproven(made), proven: 'adopted as it was proven before' };
+      this.#made = { ...unproven(await maker.makeHeld(bundle)), proven: 'adopted as it was proven before' };
       await this.#followNow();
       return;
     }
+    const made = await maker.make(bundle);
     // At first start both slots are empty: the baseline is the previous generation of whatever comes first.
     if (kernel.status().inForce === null) await this.#settle(null, maker.makeBaseline());
     await this.#settle(confirmed, made);
@@ -710,6 +710,7 @@ export async function returnToPrevious(kernel: Kernel, store: BundleStore): Prom
   return true;
 }
 
+/** Without what it is proven by, which nobody asks for again. */
 const unproven = (made: MadePolicy): Made => ({
   image: made.image,
   memory: made.memory,

@@ -68,13 +68,30 @@ export class PolicyMaker {
   }
 
   /** Rejects with RefusalError, policy.over-limit where it takes more of the kernel's memory than this device gives. */
-  async make({ bytes }: SignedBundle, options: PrepareOptions = {}): Promise<MadeWithTries> {
+  async make(bundle: SignedBundle, options: PrepareOptions = {}): Promise<MadeWithTries> {
+    const { tries, ...made } = await this.#make(bundle, true, options);
+    if (tries === null) throw new Error('what is to be proven came without tries');
+    return { ...made, tries };
+  }
+
+  /** The same of a bundle that the kernel holds already, proven: at each start of the agent, and the tries are a quarter of the work. */
+  async makeHeld(bundle: SignedBundle): Promise<Made> {
+    const { image, memory } = await this.#make(bundle, false, {});
+    return { image, memory };
+  }
+
+  async #make(
+    { bytes }: SignedBundle,
+    isToBeProven: boolean,
+    options: PrepareOptions,
+  ): Promise<Made & Pick<PreparedPolicy, 'tries'>> {
     const { kernel, tenant, device, time, prepare } = this.#parts;
     // Held until the answer is there, which may name them.
     const alive = this.#setImages.alive();
     const sets = [...alive.values()].map(({ set }) => set);
     const counters = kernel.counterIndexes();
-    const request = { bundle: bytes, tenant: tenant(), device: device(), time: time(), counters, sets };
+    const now = { tenant: tenant(), device: device(), time: time(), counters, sets };
+    const request = { ...now, bundle: bytes, isToBeProven };
     const prepared = await prepare(request, options);
     const tables = prepared.image.tables.map((table) => {
       const set = prepared.sets.get(table.kind);

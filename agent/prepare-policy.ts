@@ -28,6 +28,8 @@ export interface PolicyRequest {
   /** null: the time is not known. */
   readonly time: TimeNow | null;
   readonly counters: CounterIndexesNow;
+  /** False: it is in force, and was proven before it came to be. */
+  readonly isToBeProven: boolean;
   /** Tables of big sets that the asker has at hand. */
   readonly sets: readonly KnownSet[];
 }
@@ -54,7 +56,8 @@ export interface PreparedPolicy {
   readonly image: TableImage;
   /** The tables of big sets among those of the image, by kind. */
   readonly sets: ReadonlyMap<number, KnownSet>;
-  readonly tries: Tries;
+  /** null: it is not to be proven. */
+  readonly tries: Tries | null;
 }
 
 /** Throws RefusalError. */
@@ -70,7 +73,7 @@ export function preparePolicy(request: PolicyRequest): PreparedPolicy {
     setImages: images,
   });
   // At once, as long as what was read of large lists for the checks and the compiler is still at hand.
-  const tries = makeTries(documents, device);
+  const tries = request.isToBeProven ? makeTries(documents, device) : null;
   return { ...images.takeOut(image), tries };
 }
 

@@ -23,6 +23,7 @@ function request(documents: readonly unknown[] = policyDropping('192.0.2.1')): P
     device: { interfaces: [plainInterface({ name: 'wan0', index: 1 })], neverDrop: usualNeverDrop },
     time: { bootMs: 1000, wallMs: Date.UTC(2026, 10, 1) },
     counters: { max: 64, given: [['a/b', 7]], inUse: [7] },
+    isToBeProven: true,
     sets: [],
   };
 }
@@ -50,6 +51,15 @@ t.test('it gives what this process would', async (t) => {
   order += 'prepared';
   t.equal(order, 'meanwhile prepared');
   t.same(prepared, preparePolicy(request()));
+});
+
+t.test('what is in force already comes without tries', async (t) => {
+  const { image, tries } = await prepareElsewhere(heapBytes, agent)(
+    { ...request(), isToBeProven: false },
+    {},
+  );
+  t.equal(tries, null);
+  t.same(image, preparePolicy(request()).image);
 });
 
 t.test('a refusal is one', async (t) => {
