@@ -169,15 +169,17 @@ guest_kernels() {
 
 # -- build ------------------------------------------------------------------------------------------------
 
+# bpf_object SOURCE OUTPUT [FLAG...]
 bpf_object() {
     local source=$1 output=$2
+    shift 2
     local multiarch headers command
     multiarch=$(gcc -print-multiarch)
     mapfile -t headers < <(find bpf -name '*.h' | sort)
     command=(clang-19 -O2 -g -target bpf -mcpu=v3 -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Ibpf -Ibpf/include
-        -isystem "$LIBS/include" -isystem "$LIBS/uapi" -isystem "/usr/include/$multiarch" -c "$source")
+        -isystem "$LIBS/include" -isystem "$LIBS/uapi" -isystem "/usr/include/$multiarch" "$@" -c "$source")
     stale "${output//\//_}" "$output" "$source" "${headers[@]}" "$LIBS/VERSIONS" "${command[*]}" || return 0
-    say "clang-19 -target bpf $source"
+    say "clang-19 -target bpf ${*:+$* }$source"
     mkdir -p "$(dirname "$output")"
     quietly "${command[@]}" -o "$output.new"
     # Takes the debugging information, leaves the BTF.
@@ -190,6 +192,10 @@ bpf_objects() {
     local source
     for source in bpf/*.bpf.c bpf/abi/layout.bpf.c; do
         [[ ! -f $source ]] || bpf_object "$source" "build/bpf/$(basename "${source%.c}").o"
+    done
+    # The same guards for kernels that take them in another way: bpf/include/guard.h.
+    for source in bpf/guard_*.bpf.c; do
+        bpf_object "$source" "build/bpf/$(basename "${source%.bpf.c}")_b.bpf.o" -DHUSK_TIER_B
     done
     for source in test/native/bpf/*.bpf.c test/bench/bpf/*.bpf.c; do
         bpf_object "$source" "build/test-bpf/$(basename "${source%.c}").o"

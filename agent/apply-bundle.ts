@@ -260,7 +260,7 @@ export class BundleApplier {
       bundleDigest: bundle?.digest ?? noBundle,
       image: made.image,
     });
-    const proof = await kernel.prove(generation, made.tries);
+    const proof = await kernel.prove(generation, made.tries, made.paths);
     this.#parts.beforeSwap?.(made.image.zones);
     kernel.settle(generation);
     this.#made = { ...unproven(made), untried: proof.untried, proven: describeProof(proof) };
@@ -437,7 +437,7 @@ export class BundleApplier {
       });
       this.#step('loaded');
 
-      const proof = await kernel.prove(generation, made.tries);
+      const proof = await kernel.prove(generation, made.tries, made.paths);
       this.#step('proven');
       signal.throwIfAborted();
 

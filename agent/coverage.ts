@@ -63,12 +63,19 @@ export function lowerUncovered(rules: readonly RuleState[], facts: CoverageFacts
   });
 
   function lackOf({ id, at, zone, call, verdict }: CompiledPlace): readonly string[] {
+    if (at === 'operation') return operationLack();
     if (at === 'call')
       return [...callsLack, ...(call === 'connect' && verdict === 'deny' ? [connectEscapes] : [])];
     const key = `${at} ${zone}`;
     const lack = lacks.get(key) ?? zoneLack(zone, at);
     lacks.set(key, lack);
     return isSynCookiesId(id) ? [...cookiesLack(facts.synCookies), ...lack] : lack;
+  }
+
+  function operationLack(): readonly string[] {
+    return [...attached].some((hook) => hook.startsWith('guard_'))
+      ? []
+      : ['no hook that knows tasks is attached'];
   }
 
   function zoneLack(of: string | null, at: 'ingress' | 'egress'): readonly string[] {

@@ -224,7 +224,7 @@ export class DeviceFollower {
     const { assignment, image } = this.#parts.applier.state();
     return {
       zones: image?.zones ?? [],
-      cgroups: image?.following.cgroups ?? [],
+      cgroups: (image?.following.cgroups ?? []).filter((path) => path !== null),
       isKnown: image !== null,
       isWorking: assignment !== null && working.has(assignment.result),
     };

@@ -24,6 +24,7 @@ import { streams } from './contract/event.ts';
 import { RefusalError } from './contract/refusal.ts';
 import { describeDevice } from './describe-device.ts';
 import { readDevice, timeNow } from './device-now.ts';
+import { devicePaths } from './device-paths.ts';
 import { makeAudit } from './events/audit.ts';
 import { Spool } from './events/spool.ts';
 import { DeviceFollower } from './follow-device.ts';
@@ -48,12 +49,14 @@ import { runWithMoreHeap } from './os/more-heap.ts';
 import { systemRandom } from './os/random.ts';
 import { readSynCookies } from './os/syn-cookies.ts';
 import { ceilingLeast, ceilingPart } from './policy/kernel-memory.ts';
+import { operationNumbers, traitWords } from './policy/operation-words.ts';
 import { zoneNameOf } from './policy/policy-zones.ts';
 import {
   findCgroup,
   hardeningRoot,
   joinEndpoints,
   prepareBpffs,
+  readGuards,
   readIpsecByPolicy,
   readJoin,
   readObjects,
@@ -133,12 +136,20 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     addon,
     bpffs: config.bpffs,
     files: readObjects(),
+    guards: readGuards(features, log),
+    scratch: config.runDirectory,
     cgroup,
     sizes,
     random: (bytes) => systemRandom.bytes(bytes),
     onRecycled: ({ id, hits, bytes }) =>
       audit('counter.recycled', { rule: id, hits: Number(hits), bytes: Number(bytes) }),
   });
+  if (kernel.guards !== null)
+    log.info(
+      { tier: kernel.guards.tier, how: kernel.guards.how, hooks: kernel.guards.hooks.length },
+      'guards: attached',
+    );
+  else if (kernel.guardsWhy !== '') log.error({ why: kernel.guardsWhy }, 'guards: none');
   kernel.setPacketEventsPerSecond(config.events.packetPerSecond);
   const { store, damage } = BundleStore.open(files, storeFolder(config));
   if (damage !== null) {
@@ -167,6 +178,9 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
       patterns: config.interfaces,
       neverDrop: () => withControllers(config.neverDrop, [...endpoints]),
     });
+  /** Where paths are now, for policies of what tasks do; nothing where no program judges that. */
+  const pathsNow = () => (kernel.guards === null ? null : devicePaths(kernel.guards.pathKey));
+  const tierNow = () => (cgroup === null ? 'D' : (kernel.guards?.tier ?? tierOf(features)));
   const cgroupId = (path: string) => findCgroup(addon, cgroup, path);
   let changed = () => {};
   const maker = new PolicyMaker({
@@ -178,6 +192,8 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     device: () => deviceNow().view,
     cgroupId,
     time: () => timeNow(clock),
+    tier: tierNow,
+    paths: pathsNow,
     memory: {
       sizes,
       ceiling:
@@ -244,7 +260,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   const device = describeDevice({
     version,
     machine,
-    tier: cgroup === null ? 'D' : tierOf(features),
+    tier: tierNow(),
     who,
     kernel,
     applier,
@@ -289,6 +305,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     kernelNames: {
       ruleName: (index) => kernel.ruleName(index),
       interfaces: () => addon.interfaces(),
+      operationWords: { operations: operationNumbers, traits: traitWords },
       zoneName: (name) => zoneNameOf(applier.state().image?.zones ?? [], name),
     },
     totals: () => kernel.totals(),

@@ -4,6 +4,7 @@
 //
 // Nothing of a policy's text stays here: what reports, events and hooks need of it is in the image.
 
+import type { Tier } from './contract/policy.ts';
 import { RefusalError } from './contract/refusal.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { baseline } from './policy/baseline.ts';
@@ -18,7 +19,7 @@ import {
   mebibytes,
   memoryText,
 } from './policy/kernel-memory.ts';
-import type { DeviceFacts, TableImage } from './policy/table-image.ts';
+import type { DeviceFacts, DevicePaths, TableImage } from './policy/table-image.ts';
 import { makeTries } from './policy/tries.ts';
 import type { PolicyRequest, PreparedPolicy, TimeNow } from './prepare-policy.ts';
 import { BuiltSetImages } from './set-images.ts';
@@ -41,6 +42,10 @@ export interface MakerParts {
   readonly cgroupId: DeviceFacts['cgroupId'];
   /** null: nobody has set the time. */
   readonly time: () => TimeNow | null;
+  /** What the device enforces calls by. */
+  readonly tier?: () => Tier;
+  /** Where paths are now; null: no program judges what tasks do. */
+  readonly paths?: () => DevicePaths | null;
   /** `ceiling`: bytes of the kernel that a policy may take, with all that does not hang on one. */
   readonly memory: { readonly sizes: KernelSizes; readonly ceiling: number };
 }
@@ -53,6 +58,8 @@ export interface Made {
 
 export interface MadeWithTries extends Made {
   readonly tries: Tries;
+  /** That it was compiled by. */
+  readonly paths: DevicePaths | null;
 }
 
 export class PolicyMaker {
@@ -84,14 +91,16 @@ export class PolicyMaker {
     { bytes }: SignedBundle,
     isToBeProven: boolean,
     options: PrepareOptions,
-  ): Promise<Made & Pick<PreparedPolicy, 'tries'>> {
+  ): Promise<Made & Pick<MadeWithTries, 'paths'> & Pick<PreparedPolicy, 'tries'>> {
     const { kernel, tenant, device, time, prepare } = this.#parts;
     // Held until the answer is there, which may name them.
     const alive = this.#setImages.alive();
     const sets = [...alive.values()].map(({ set }) => set);
     const counters = kernel.counterIndexes();
-    const now = { tenant: tenant(), device: device(), time: time(), counters, sets };
-    const request = { ...now, bundle: bytes, isToBeProven };
+    const paths = this.#parts.paths?.() ?? null;
+    const tier = this.#parts.tier?.() ?? null;
+    const now = { tenant: tenant(), device: device(), time: time(), tier, pathKey: paths?.pathKey ?? null };
+    const request = { ...now, bundle: bytes, counters, sets, isToBeProven };
     const prepared = await prepare(request, options);
     const tables = prepared.image.tables.map((table) => {
       const set = prepared.sets.get(table.kind);
@@ -108,7 +117,7 @@ export class PolicyMaker {
       const gives = `this device gives ${mebibytes(this.ceiling)}`;
       throw new RefusalError('policy.over-limit', `${memoryText(memory)}; ${gives}`);
     }
-    return { image, memory, tries: prepared.tries };
+    return { image, memory, tries: prepared.tries, paths };
   }
 
   /** What is in force where nothing else is. */
@@ -116,7 +125,7 @@ export class PolicyMaker {
     const { kernel, device, cgroupId } = this.#parts;
     const facts = { ...device(), cgroupId, bootSeconds: () => null };
     const image = compile(baseline, { ...facts, ruleIndex: (id) => kernel.ruleIndex(id) });
-    return { image, memory: this.#memoryOf(image), tries: makeTries(baseline, facts) };
+    return { image, memory: this.#memoryOf(image), tries: makeTries(baseline, facts), paths: null };
   }
 
   /** The tables that follow the device, for the device as it is now. */

@@ -3,10 +3,11 @@
 
 import { existsSync, mkdirSync, readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Addon, InterfaceWatch } from '../native/index.ts';
+import type { Addon, Features, InterfaceWatch } from '../native/index.ts';
 import type { Config } from './config.ts';
 import type { Join } from './contract/enrollment.ts';
 import { messageOf } from './contract/thrown.ts';
+import { type GuardFiles, type GuardTier, guardFile, guardObjects, guardTier } from './kernel/guards.ts';
 import { type ObjectFiles, objects } from './kernel/objects.ts';
 import { readBpfObject } from './os/assets.ts';
 import type { Clock } from './os/clock.ts';
@@ -49,6 +50,22 @@ export function stepClockIfAsked(config: Config, clock: Clock, log: Log): void {
 export function readObjects(): ObjectFiles {
   const names = Object.keys(objects) as (keyof typeof objects)[];
   return Object.fromEntries(names.map((name) => [name, readBpfObject(name)])) as ObjectFiles;
+}
+
+/** The programs that deny operations, for the way this kernel takes them; null: it takes none. */
+export function readGuards(
+  features: Features,
+  log: Log,
+): { readonly files: GuardFiles; readonly tier: GuardTier } | null {
+  const tier = guardTier(features);
+  if (tier === null) return null;
+  try {
+    const entries = guardObjects.map((name) => [name, readBpfObject(guardFile(name, tier))] as const);
+    return { tier, files: Object.fromEntries(entries) as GuardFiles };
+  } catch (error) {
+    log.error({ tier, error: messageOf(error) }, 'guards: not readable');
+    return null;
+  }
 }
 
 /** An object that not every kernel takes; null: it was not built. */

@@ -6,8 +6,10 @@
 // done in one of its own (prepare-elsewhere.ts), which may run out of either without the agent noticing.
 
 import { createHash } from 'node:crypto';
-import type { PolicyDocument } from './contract/policy.ts';
+import type { HuskPathKey } from '../bpf/abi/layout.gen.ts';
+import type { PolicyDocument, Tier } from './contract/policy.ts';
 import { RefusalError } from './contract/refusal.ts';
+import { devicePaths } from './device-paths.ts';
 import { checkDocuments } from './policy/check.ts';
 import { compile } from './policy/compile.ts';
 import { type CounterIndexesNow, indexesFrom } from './policy/counter-indexes.ts';
@@ -27,6 +29,10 @@ export interface PolicyRequest {
   readonly device: DeviceView;
   /** null: the time is not known. */
   readonly time: TimeNow | null;
+  /** What the device enforces calls by; null: it is not asked. */
+  readonly tier: Tier | null;
+  /** That paths are numbered by, of this very device; null: no program judges what tasks do. */
+  readonly pathKey: HuskPathKey | null;
   readonly counters: CounterIndexesNow;
   /** False: it is in force, and was proven before it came to be. */
   readonly isToBeProven: boolean;
@@ -64,16 +70,19 @@ export interface PreparedPolicy {
 export function preparePolicy(request: PolicyRequest): PreparedPolicy {
   const documents = readPolicy(request);
   const images = new SharedSetImages(request.sets);
-  const { device, counters, time } = request;
+  const { device, counters, time, tier, pathKey } = request;
+  const paths = pathKey === null ? {} : { paths: devicePaths(pathKey) };
   const image = compile(documents, {
     ...device,
+    ...paths,
+    ...(tier === null ? {} : { tier }),
     cgroupId: () => null,
     ruleIndex: indexesFrom(counters),
     bootSeconds: (moment) => bootSecondsOf(time, moment),
     setImages: images,
   });
   // At once, as long as what was read of large lists for the checks and the compiler is still at hand.
-  const tries = request.isToBeProven ? makeTries(documents, device) : null;
+  const tries = request.isToBeProven ? makeTries(documents, { ...device, ...paths }) : null;
   return { ...images.takeOut(image), tries };
 }
 

@@ -23,8 +23,15 @@ function stateOf({ id, mode }: CompiledRule, untried: ReadonlySet<string>): Rule
  * As in `10 packets by twin run, 4 calls by canary, 1 rules not tried`, and where packets were not looked for all packet
  * rules, because there are too many, `, only 900 of 70001 packet rules and defaults looked at`.
  */
-export function describeProof({ packets, calls, untried, packetRules: { rules, of } }: Proof): string {
+export function describeProof({
+  packets,
+  calls,
+  operations,
+  untried,
+  packetRules: { rules, of },
+}: Proof): string {
   const rest = untried.length === 0 ? '' : `, ${untried.length} rules not tried`;
   const part = rules === of ? '' : `, only ${rules} of ${of} packet rules and defaults looked at`;
-  return `${packets} packets by twin run, ${calls} calls by canary${rest}${part}`;
+  const byCanary = `${calls} calls${operations === 0 ? '' : ` and ${operations} operations`} by canary`;
+  return `${packets} packets by twin run, ${byCanary}${rest}${part}`;
 }

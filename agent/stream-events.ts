@@ -7,13 +7,14 @@
 // kernel's ring and budget by its totals, the ring thread by its own count, what could not be decoded or had
 // no room in a table here, and the spool's own losses by the spool.
 
-import type { HuskCallEvent } from '../bpf/abi/layout.gen.ts';
+import type { HuskCallEvent, HuskOperationEvent } from '../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle, Ring, RingOptions } from '../native/index.ts';
 import type { AuditEvent, HuskEvent, Stream } from './contract/event.ts';
 import { CallAggregator } from './events/aggregate-calls.ts';
 import { PacketAggregator } from './events/aggregate-packets.ts';
 import { makeAudit } from './events/audit.ts';
 import { walkCalls, walkPackets } from './events/decode.ts';
+import { describeOperation, type OperationWords } from './events/describe-operation.ts';
 import { type Drop, Drops } from './events/drops.ts';
 import { bootMsOf, describeCall, describePackets, type Names } from './events/enrich.ts';
 import { InterfaceNames, type InterfaceOf } from './events/interface-names.ts';
@@ -53,6 +54,8 @@ export interface StreamEventsOptions {
     interfaces(): readonly InterfaceOf[];
     /** `document/zone` of an interface by its name. */
     zoneName?(name: string): string | null;
+    /** Words of what tasks do, by the kernel's numbers; absent: the numbers are told. */
+    readonly operationWords?: OperationWords;
   };
   /** Totals by the names of `enum husk_total`, over all CPUs. */
   readonly totals: () => Readonly<Record<string, bigint>>;
@@ -90,6 +93,8 @@ export interface EventStream {
   /** Stops the rings, tells what the windows hold and what was lost, and has all of it on the disk. */
   close(): Promise<void>;
 }
+
+const noWords: OperationWords = { operations: {}, traits: {} };
 
 export function streamEvents(options: StreamEventsOptions): EventStream {
   const { addon, clock, kernelNames, log, random, rings, spool } = options;
@@ -165,10 +170,15 @@ export function streamEvents(options: StreamEventsOptions): EventStream {
 
   function takeCalls(batch: Uint8Array): void {
     let overflowed = 0;
-    const undecodable = walkCalls(batch, (call) => {
+    const count = (isTaken: boolean) => {
       counts.calls += 1;
-      if (!takeCall(call)) overflowed += 1;
-    });
+      if (!isTaken) overflowed += 1;
+    };
+    const undecodable = walkCalls(
+      batch,
+      (call) => count(takeCall(call)),
+      (operation) => count(takeOperation(operation)),
+    );
     countLost('alert', undecodable, overflowed);
     callWindow.arm();
   }
@@ -176,6 +186,14 @@ export function streamEvents(options: StreamEventsOptions): EventStream {
   function takeCall(call: HuskCallEvent): boolean {
     const event = calls.add(call, (first) => describeCall(first, names, processes));
     if (typeof event !== 'string') tell('alert', event, bootMsOf(call.head));
+    return event !== 'overflow';
+  }
+
+  function takeOperation(raw: HuskOperationEvent): boolean {
+    const event = calls.addOperation(raw, (first) =>
+      describeOperation(first, names, processes, kernelNames.operationWords ?? noWords),
+    );
+    if (typeof event !== 'string') tell('alert', event, bootMsOf(raw.head));
     return event !== 'overflow';
   }
 

@@ -10,10 +10,8 @@
 #include "canary.h"
 
 static const char *const call_words[] = {
-    [CANARY_CONNECT] = "connect",
-    [CANARY_SENDTO] = "sendto",
-    [CANARY_BIND] = "bind",
-    [CANARY_SOCKET] = "socket",
+    [CANARY_CONNECT] = "connect", [CANARY_SENDTO] = "sendto",       [CANARY_BIND] = "bind",
+    [CANARY_SOCKET] = "socket",   [CANARY_OPERATION] = "operation",
 };
 
 struct canary_work {
@@ -90,16 +88,27 @@ static bool value_address(napi_env env, napi_value object, uint32_t family, stru
 
 static bool value_canary_call(napi_env env, napi_value object, struct canary_call *call)
 {
-    uint32_t kind, family, type, protocol;
-    napi_value word;
+    uint32_t kind, family, type, protocol, operation, number;
+    napi_value word, path;
 
     if (!value_property(env, object, "call", &word) ||
-        !value_word(env, word, "call", call_words, COUNT_OF(call_words), &kind) ||
-        !value_u32_property(env, object, "family", INT32_MAX, &family) ||
+        !value_word(env, word, "call", call_words, COUNT_OF(call_words), &kind))
+        return false;
+    call->kind = (enum canary_kind)kind;
+    if (call->kind == CANARY_OPERATION) {
+        if (!value_u32_property(env, object, "operation", 63, &operation) ||
+            !value_u32_property(env, object, "number", UINT32_MAX, &number) ||
+            !value_property(env, object, "path", &path) ||
+            !value_string(env, path, "path", call->path, sizeof(call->path)))
+            return false;
+        call->operation = (int)operation;
+        call->number = number;
+        return true;
+    }
+    if (!value_u32_property(env, object, "family", INT32_MAX, &family) ||
         !value_u32_property(env, object, "type", INT32_MAX, &type) ||
         !value_u32_property(env, object, "protocol", INT32_MAX, &protocol))
         return false;
-    call->kind = (enum canary_kind)kind;
     call->family = (int)family;
     call->type = (int)type;
     call->protocol = (int)protocol;

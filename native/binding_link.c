@@ -99,6 +99,30 @@ static napi_value attach_cgroup(napi_env env, napi_callback_info info)
     return to_link(env, link_attach_cgroup(program, path, attach_type, &error), &error);
 }
 
+static napi_value attach_tracing(napi_env env, napi_callback_info info)
+{
+    struct error error = {0};
+    struct call call;
+    int program;
+
+    if (!call_open(&call, env, info) ||
+        !value_handle(env, call.argument[0], HANDLE_PROGRAM, "program", &program))
+        return NULL;
+    return to_link(env, link_attach_tracing(program, &error), &error);
+}
+
+static napi_value iterate(napi_env env, napi_callback_info info)
+{
+    struct error error = {0};
+    struct call call;
+    int program;
+
+    if (!call_open(&call, env, info) ||
+        !value_handle(env, call.argument[0], HANDLE_PROGRAM, "program", &program))
+        return NULL;
+    return link_iterate(program, &error) ? throw_error(env, &error) : to_undefined(env);
+}
+
 static napi_value detach_link(napi_env env, napi_callback_info info)
 {
     struct error error = {0};
@@ -244,6 +268,8 @@ bool binding_link_define(napi_env env, napi_value addon)
         METHOD("attachXdp", attach_xdp),
         METHOD("attachTcx", attach_tcx),
         METHOD("attachNetfilter", attach_netfilter),
+        METHOD("attachTracing", attach_tracing),
+        METHOD("iterate", iterate),
         METHOD("attachCgroup", attach_cgroup),
         METHOD("updateLink", update_link),
         METHOD("detachLink", detach_link),

@@ -36,6 +36,34 @@ static napi_value probe(napi_env env, napi_callback_info info)
     return record_close(&record);
 }
 
+#define FUNCTIONS_MAX 128
+
+static napi_value kernel_functions(napi_env env, napi_callback_info info)
+{
+    static char names[FUNCTIONS_MAX][PROBE_NAME_BYTES];
+    const char *texts[FUNCTIONS_MAX];
+    bool found[FUNCTIONS_MAX];
+    uint32_t count, there = 0;
+    struct call call;
+
+    if (!call_open(&call, env, info) || !value_array(env, call.argument[0], "names", FUNCTIONS_MAX, &count))
+        return NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        napi_value name;
+
+        if (napi_get_element(env, call.argument[0], i, &name) != napi_ok)
+            return throw_status(env);
+        if (!value_string(env, name, "name", names[i], sizeof(names[i])))
+            return NULL;
+    }
+    probe_functions(names, count, found);
+    for (uint32_t i = 0; i < count; i++) {
+        if (found[i])
+            texts[there++] = names[i];
+    }
+    return to_strings(env, texts, there);
+}
+
 static napi_value cgroup_id(napi_env env, napi_callback_info info)
 {
     struct error error = {0};
@@ -77,8 +105,12 @@ static napi_value possible_cpus(napi_env env, napi_callback_info info)
 bool binding_system_define(napi_env env, napi_value addon)
 {
     static const napi_property_descriptor functions[] = {
-        METHOD("probe", probe),    METHOD("cgroupId", cgroup_id),         METHOD("mountBpffs", mount_bpffs),
-        METHOD("bootNs", boot_ns), METHOD("possibleCpus", possible_cpus),
+        METHOD("probe", probe),
+        METHOD("cgroupId", cgroup_id),
+        METHOD("mountBpffs", mount_bpffs),
+        METHOD("bootNs", boot_ns),
+        METHOD("possibleCpus", possible_cpus),
+        METHOD("kernelFunctions", kernel_functions),
     };
 
     return napi_define_properties(env, addon, COUNT_OF(functions), functions) == napi_ok;

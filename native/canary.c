@@ -8,14 +8,21 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/kexec.h>
+#include <linux/perf_event.h>
 #include <linux/sched.h>
 
 /* Where the child is, said before its answers. */
@@ -47,13 +54,156 @@ static void canary_say(int fd, const void *bytes, size_t size)
     }
 }
 
+static int canary_code(long result)
+{
+    return result < 0 ? errno : 0;
+}
+
+/* Opens, tries with the descriptor, closes. */
+static int canary_with_file(const char *path, int flags, int (*try)(int fd))
+{
+    int fd = open(path, flags | O_CLOEXEC);
+    int code;
+
+    if (fd < 0)
+        return errno;
+    code = canary_code(try(fd));
+    close(fd);
+    return code;
+}
+
+/* Opening it was all. */
+static int canary_nothing(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+static int canary_load(int fd)
+{
+    void *at = mmap(NULL, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+
+    return at == MAP_FAILED ? -1 : munmap(at, 1);
+}
+
+static int canary_module(int fd)
+{
+    return (int)syscall(SYS_finit_module, fd, "", 0);
+}
+
+static int canary_kexec(int fd)
+{
+    return (int)syscall(SYS_kexec_file_load, fd, -1, 1UL, "", KEXEC_FILE_NO_INITRAMFS);
+}
+
+static int canary_memory(void)
+{
+    void *at = mmap(NULL, 1, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return at == MAP_FAILED ? errno : canary_code(munmap(at, 1));
+}
+
+static int canary_perf(void)
+{
+    struct perf_event_attr attributes = {
+        .type = PERF_TYPE_SOFTWARE, .size = sizeof(attributes), .config = PERF_COUNT_SW_DUMMY};
+    long fd = syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0UL);
+
+    return fd < 0 ? errno : canary_code(close((int)fd));
+}
+
+/* A name beside the object, which does not come to be. */
+static const char *canary_beside(const char *path)
+{
+    static char beside[CANARY_PATH_BYTES + 16];
+
+    strcpy(beside, path);
+    strcat(beside, ".husk-canary");
+    return beside;
+}
+
+/* An empty file that is nowhere: what runs it, where no hook is in the way, gets ENOEXEC. */
+static int canary_with_memory(int (*try)(int fd))
+{
+    int fd = memfd_create("husk-canary", MFD_CLOEXEC);
+    int code;
+
+    if (fd < 0)
+        return errno;
+    code = canary_code(try(fd));
+    close(fd);
+    return code;
+}
+
+static int canary_exec(int fd)
+{
+    char *const arguments[] = {"husk-canary", NULL};
+    char *const environment[] = {NULL};
+
+    return (int)syscall(SYS_execveat, fd, "", arguments, environment, AT_EMPTY_PATH);
+}
+
+static int canary_operation(const struct canary_call *call)
+{
+    unsigned id[4] = {0};
+    struct stat before;
+
+    switch ((enum canary_operation)call->operation) {
+    case CANARY_EXEC:
+        return canary_with_memory(canary_exec);
+    case CANARY_LOAD:
+        return canary_with_memory(canary_load);
+    case CANARY_READ:
+        return canary_with_file(call->path, O_RDONLY | O_NONBLOCK, canary_nothing);
+    case CANARY_WRITE:
+        return canary_with_file(call->path, O_WRONLY | O_NONBLOCK, canary_nothing);
+    case CANARY_CREATE:
+        return canary_with_file(call->path, O_WRONLY | O_CREAT | O_EXCL, canary_nothing);
+    case CANARY_DELETE:
+        return canary_code(unlink(call->path));
+    case CANARY_RENAME:
+        return canary_code(rename(call->path, canary_beside(call->path)));
+    case CANARY_LINK:
+        return canary_code(link(call->path, canary_beside(call->path)));
+    case CANARY_CHMOD:
+        /* To what it is already: nothing is changed even where no hook is in the way. */
+        return stat(call->path, &before) ? errno : canary_code(chmod(call->path, before.st_mode & 07777));
+    case CANARY_MOUNT:
+        return canary_code(mount("husk-canary", call->path, "tmpfs", MS_RDONLY, "size=4k"));
+    case CANARY_SETUID:
+        return canary_code(setresuid((uid_t)-1, call->number, (uid_t)-1));
+    case CANARY_CAPABILITY:
+        return canary_code(chroot("/"));
+    case CANARY_PTRACE:
+        return canary_code(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+    case CANARY_USERNS:
+        return canary_code(unshare(CLONE_NEWUSER));
+    case CANARY_MODULE:
+        return canary_with_file("/proc/self/exe", O_RDONLY, canary_module);
+    case CANARY_KEXEC:
+        return canary_with_file("/proc/self/exe", O_RDONLY, canary_kexec);
+    case CANARY_BPF:
+        /* Asks for the first program's id. */
+        return canary_code(syscall(SYS_bpf, 11, id, sizeof(id)));
+    case CANARY_PERF:
+        return canary_perf();
+    case CANARY_WRITE_EXECUTE:
+        return canary_memory();
+    }
+    return ENOTSUP;
+}
+
 static int canary_try(const struct canary_call *call)
 {
     /* Eight bytes make an ICMP header where the socket wants one. */
     static const char payload[8];
     const struct sockaddr *address = (const struct sockaddr *)&call->address;
     int code = 0;
-    int fd = socket(call->family, call->type | SOCK_NONBLOCK | SOCK_CLOEXEC, call->protocol);
+    int fd;
+
+    if (call->kind == CANARY_OPERATION)
+        return canary_operation(call);
+    fd = socket(call->family, call->type | SOCK_NONBLOCK | SOCK_CLOEXEC, call->protocol);
 
     if (fd < 0)
         return errno;
@@ -70,6 +220,7 @@ static int canary_try(const struct canary_call *call)
             code = errno;
         break;
     case CANARY_SOCKET:
+    case CANARY_OPERATION:
         break;
     }
     close(fd);

@@ -25,11 +25,41 @@ enum canary_kind {
     CANARY_SENDTO,
     CANARY_BIND,
     CANARY_SOCKET,
+    CANARY_OPERATION,
 };
+
+/* Numbered as enum husk_operation of bpf/abi/hardening.h. Hooks let none of these through for a canary that
+ * bears its label: what the policy allows ends with ECANCELED. */
+enum canary_operation {
+    CANARY_EXEC = 1,
+    CANARY_LOAD = 2,
+    CANARY_READ = 3,
+    CANARY_WRITE = 4,
+    CANARY_CREATE = 5,
+    CANARY_DELETE = 6,
+    CANARY_RENAME = 7,
+    CANARY_LINK = 8,
+    CANARY_CHMOD = 9,
+    CANARY_MOUNT = 10,
+    CANARY_SETUID = 11,
+    CANARY_CAPABILITY = 12,
+    CANARY_PTRACE = 13,
+    CANARY_USERNS = 14,
+    CANARY_MODULE = 15,
+    CANARY_BPF = 16,
+    CANARY_KEXEC = 17,
+    CANARY_PERF = 18,
+    CANARY_WRITE_EXECUTE = 20,
+};
+
+#define CANARY_PATH_BYTES 1024
 
 struct canary_call {
     enum canary_kind kind;
-    int family; /* AF_ */
+    int operation; /* CANARY_OPERATION */
+    unsigned number;
+    char path[CANARY_PATH_BYTES]; /* of the object; empty where it has none */
+    int family;                   /* AF_ */
     int type;
     int protocol;
     socklen_t address_bytes;

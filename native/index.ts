@@ -145,7 +145,17 @@ export type CanaryCall =
       readonly address: Uint8Array;
       readonly port: number;
     }
-  | { readonly call: 'socket'; readonly family: number; readonly type: number; readonly protocol: number };
+  | { readonly call: 'socket'; readonly family: number; readonly type: number; readonly protocol: number }
+  | {
+      /** Only under a canary's label, where hooks let none of these through: what is allowed ends with ECANCELED. */
+      readonly call: 'operation';
+      /** `enum husk_operation`. */
+      readonly operation: number;
+      /** '' where its object has none. */
+      readonly path: string;
+      /** The user id of SETUID. */
+      readonly number: number;
+    };
 
 export interface Addon {
   /** `libbpf_version_string()`. */
@@ -204,6 +214,10 @@ export interface Addon {
   ): LinkHandle;
   /** `attachType`: `enum bpf_attach_type`. `path` is a cgroup v2 directory. */
   attachCgroup(program: ProgramHandle, path: string, attachType: number): LinkHandle;
+  /** LSM programs, and those on kernel functions and BTF tracepoints: each knows its hook. Such a link can't be updated. */
+  attachTracing(program: ProgramHandle): LinkHandle;
+  /** Runs a program of kind iter/… over all there is of its kind. */
+  iterate(program: ProgramHandle): void;
   updateLink(link: LinkHandle, program: ProgramHandle): void;
   /** Takes a link off its hook at once; without it that happens some time after its last descriptor or pin is gone. */
   detachLink(link: LinkHandle): void;
@@ -237,6 +251,8 @@ export interface Addon {
 
   /** Whether this kernel loads a minimal program or map of each kind; errno where it does not. */
   probe(): Features;
+  /** Of these functions, those that the running kernel has (its BTF says). */
+  kernelFunctions(names: readonly string[]): readonly string[];
   /** The id that bpf_get_current_cgroup_id() gives for a cgroup directory. */
   cgroupId(path: string): bigint;
   /** Mounts a bpf file system on an existing folder. */

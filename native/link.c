@@ -77,6 +77,39 @@ int link_attach_cgroup(int program_fd, const char *path, uint32_t attach_type, s
     return fd < 0 ? -1 : fd;
 }
 
+int link_attach_tracing(int program_fd, struct error *error)
+{
+    int fd;
+
+    error_log_clear();
+    /* Older than bpf_link_create() for these, and a link all the same. */
+    fd = bpf_raw_tracepoint_open(NULL, program_fd);
+    return fd < 0 ? error_set(error, fd, "attach tracing", "fd %d", program_fd) : fd;
+}
+
+int link_iterate(int program_fd, struct error *error)
+{
+    char dropped[4096];
+    ssize_t got;
+    int link, iterator;
+
+    error_log_clear();
+    link = bpf_link_create(program_fd, 0, BPF_TRACE_ITER, NULL);
+    if (link < 0)
+        return error_set(error, link, "attach iterator", "fd %d", program_fd);
+    iterator = bpf_iter_create(link);
+    if (iterator < 0) {
+        close(link);
+        return error_set(error, iterator, "start iterator", "fd %d", program_fd);
+    }
+    while ((got = read(iterator, dropped, sizeof(dropped))) > 0 || (got < 0 && errno == EAGAIN))
+        ;
+    got = got < 0 ? errno : 0;
+    close(iterator);
+    close(link);
+    return got ? error_set(error, (int)got, "run iterator", "fd %d", program_fd) : 0;
+}
+
 int link_detach(int link_fd, struct error *error)
 {
     int result;

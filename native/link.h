@@ -41,6 +41,11 @@ int link_attach_netfilter(int program_fd, uint32_t family, uint32_t hook, int32_
                           struct error *error);
 int link_attach_cgroup(int program_fd, const char *path, uint32_t attach_type, struct error *error);
 
+/* LSM programs, and those on kernel functions and BTF tracepoints: each knows its hook. */
+int link_attach_tracing(int program_fd, struct error *error);
+/* Runs an iterator program over all there is; what it writes is read and dropped. */
+int link_iterate(int program_fd, struct error *error);
+
 /* Off its hook at once; the descriptor and the pins stay. What was detached before is no failure. */
 int link_detach(int link_fd, struct error *error);
 int link_update(int link_fd, int program_fd, struct error *error);

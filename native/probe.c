@@ -166,3 +166,14 @@ void probe_run(struct probe_features *features)
     btf__free(kernel);
     probe_lsm_list(features->lsm_list);
 }
+
+void probe_functions(const char (*names)[PROBE_NAME_BYTES], size_t count, bool *found)
+{
+    struct btf *kernel;
+
+    error_log_clear();
+    kernel = btf__load_vmlinux_btf();
+    for (size_t i = 0; i < count; i++)
+        found[i] = kernel && btf__find_by_name_kind(kernel, names[i], BTF_KIND_FUNC) > 0;
+    btf__free(kernel);
+}

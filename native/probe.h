@@ -7,7 +7,11 @@
 #ifndef HUSK_NATIVE_PROBE_H
 #define HUSK_NATIVE_PROBE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #define PROBE_LSM_LIST_BYTES 256
+#define PROBE_NAME_BYTES 128
 
 /* 0: present. Otherwise the positive errno that the try was answered with. */
 struct probe_features {
@@ -32,5 +36,8 @@ struct probe_features {
 };
 
 void probe_run(struct probe_features *features);
+
+/* Which functions the kernel's BTF names. All are missing where it has none. */
+void probe_functions(const char (*names)[PROBE_NAME_BYTES], size_t count, bool *found);
 
 #endif

@@ -149,7 +149,9 @@ class JudgedPolicy {
   }
 
   image(): ReturnType<typeof compile> {
-    return compile(this.#documents, {
+    // Packets alone are judged, and what hardening needs to know of a device is not known here.
+    const documents = this.#documents.filter(({ kind }) => kind !== 'HardeningPolicy');
+    return compile(documents, {
       interfaces: this.#interfaces,
       neverDrop: usualNeverDrop,
       bootSeconds: () => null,

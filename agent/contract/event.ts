@@ -20,7 +20,7 @@ export interface SpooledEvent {
   readonly event: HuskEvent;
 }
 
-export type HuskEvent = PacketEvent | CallEvent | AuditEvent | GapEvent;
+export type HuskEvent = PacketEvent | CallEvent | OperationEvent | AuditEvent | GapEvent;
 
 export interface PacketEvent {
   readonly kind: 'packet';
@@ -77,6 +77,34 @@ export interface CallEvent {
   readonly protocol: number;
   readonly address: string;
   readonly port: number;
+  readonly count: number;
+}
+
+/** What a task did to an object, where a rule denies that. */
+export interface OperationEvent {
+  readonly kind: 'operation';
+  readonly rule: string | null;
+  readonly verdict: 'allow' | 'deny';
+  readonly mode: 'monitor' | 'enforce';
+  readonly serial: number;
+  /** As in `exec`, `write`, `module`. */
+  readonly operation: string;
+  /** The path within its file system; with `…` in front where it was longer; null: the object has none. */
+  readonly path: string | null;
+  /** The file system, `major:minor`; null as above. */
+  readonly device: string | null;
+  /** Capability, user id, lockdown reason, command of bpf(); absent where the operation has none. */
+  readonly number?: number;
+  /** As in `memfd`, `deleted`, `unresolved`. */
+  readonly traits?: readonly string[];
+  readonly command: string;
+  readonly executable: string | null;
+  readonly pid: number;
+  readonly parent: number;
+  readonly uid: number;
+  readonly cgroup: string;
+  /** The process was ended. */
+  readonly killed?: true;
   readonly count: number;
 }
 

@@ -73,21 +73,52 @@ export interface HardeningPolicy {
   readonly apiVersion: typeof apiVersion;
   readonly kind: 'HardeningPolicy';
   readonly metadata: Metadata;
-  readonly spec: {
-    readonly mode: Mode;
-    /** Who is meant. In this version a cgroup below the device's hardening root, children included. */
-    readonly subject: { readonly cgroup: string };
-    /** Per call, what happens when no rule matches. Adding one allow never makes a list of allowances: that is written here. Default: allow. */
-    readonly default?: {
-      readonly connect?: 'allow' | 'deny';
-      readonly bind?: 'allow' | 'deny';
-      readonly socket?: 'allow' | 'deny';
-    };
-    readonly rules: readonly HardeningRule[];
-  };
+  readonly spec: HardeningSpec;
 }
 
-/** Exactly one of `connect`, `bind`, `socket`. Order does not matter: deny wins over allow, allow over the default. */
+/** See ../policy/HARDENING.md. */
+export interface HardeningSpec {
+  readonly mode: Mode;
+  readonly subject: Subject;
+  /** The least tier under which it may be taken; on a device below, the bundle is refused. */
+  readonly minimumTier?: Tier;
+  /** Per operation, what happens when no rule matches. Adding one allow never makes a list of allowances: that is written here. Default: allow. */
+  readonly default?: Readonly<Partial<Record<DefaultName, 'allow' | 'deny'>>>;
+  readonly rules: readonly HardeningRule[];
+}
+
+export type Tier = 'A' | 'B' | 'C' | 'D';
+export type DefaultName = 'connect' | 'bind' | 'socket' | 'exec' | 'write' | 'create' | 'mount';
+
+/** All conditions at once; at least one. */
+export interface Subject {
+  /** A cgroup below the device's hardening root, children included. */
+  readonly cgroup?: string;
+  /** Absolute paths. */
+  readonly executable?: string | readonly string[];
+  /** Tasks that come from such a one are meant as well. Default: true. */
+  readonly descendants?: boolean;
+  /** The name by which the executable was started, as `httpd` of a busybox. */
+  readonly applet?: string;
+  /** Effective user ids. */
+  readonly user?: number | readonly number[];
+  /** Whether tasks of unknown lineage are meant. Default: allow. */
+  readonly unknown?: 'deny' | 'allow';
+}
+
+export const hardeningWords = [
+  'connect',
+  'bind',
+  'socket',
+  'exec',
+  'file',
+  'privilege',
+  'kernel',
+  'memory',
+] as const;
+export type HardeningWord = (typeof hardeningWords)[number];
+
+/** Exactly one of the words. Order does not matter: deny wins over allow, allow over the default. */
 export interface HardeningRule {
   readonly id: string;
   readonly mode?: Mode;
@@ -95,7 +126,65 @@ export interface HardeningRule {
   readonly connect?: CallMatch;
   readonly bind?: CallMatch;
   readonly socket?: SocketMatch;
+  readonly exec?: ExecMatch;
+  readonly file?: FileMatch;
+  readonly privilege?: PrivilegeMatch;
+  readonly kernel?: KernelMatch;
+  readonly memory?: MemoryMatch;
   readonly action: 'allow' | 'deny';
+  /** A denial also ends the process; not in a trial. */
+  readonly kill?: boolean;
+}
+
+/** Alternatives; an empty one is every object. Paths are absolute. */
+export interface ExecMatch {
+  readonly paths?: readonly string[];
+  readonly under?: readonly string[];
+  readonly applets?: readonly string[];
+  readonly memfd?: true;
+  readonly deleted?: true;
+  readonly setuid?: true;
+  /** Not together with the others. */
+  readonly except?: {
+    readonly paths?: readonly string[];
+    readonly under?: readonly string[];
+    readonly applets?: readonly string[];
+  };
+}
+
+export const fileWords = ['read', 'write', 'create', 'delete', 'rename', 'link', 'chmod', 'mount'] as const;
+export type FileWord = (typeof fileWords)[number];
+/** At least one word. */
+export type FileMatch = { readonly [Word in FileWord]?: PathMatch };
+
+/** Alternatives; an empty one is every object. */
+export interface PathMatch {
+  readonly paths?: readonly string[];
+  readonly under?: readonly string[];
+  /** Not together with the others. */
+  readonly except?: { readonly paths?: readonly string[]; readonly under?: readonly string[] };
+}
+
+/** At least one; alternatives. */
+export interface PrivilegeMatch {
+  readonly setuid?: true;
+  /** As in `net_raw`, without `CAP_`; `all` for any. */
+  readonly capabilities?: readonly string[];
+  readonly ptrace?: true;
+  readonly userns?: true;
+}
+
+/** At least one; alternatives. */
+export interface KernelMatch {
+  readonly module?: true;
+  readonly bpf?: true;
+  readonly kexec?: true;
+  readonly perf?: true;
+  readonly lockdown?: true;
+}
+
+export interface MemoryMatch {
+  readonly writeExecute: true;
 }
 
 export interface CallMatch {

@@ -4,21 +4,23 @@
 // table holds, the further ones are not told and the caller counts them, so that a process that tries every
 // port there is cannot push the alerts of others out of the spool.
 
-import type { HuskCallEvent } from '../../bpf/abi/layout.gen.ts';
-import type { CallEvent } from '../contract/event.ts';
+import type { HuskCallEvent, HuskEvent, HuskOperationEvent } from '../../bpf/abi/layout.gen.ts';
+import type { CallEvent, OperationEvent } from '../contract/event.ts';
 
 /** Different calls of one window. At 10 s of window, 100 a second for as long as it takes. */
 const differentCallsMax = 1024;
 
+type Repeatable = CallEvent | OperationEvent;
+
 interface Told {
-  readonly event: CallEvent;
+  readonly event: Repeatable;
   repeats: number;
   lastBootNs: bigint;
 }
 
 export interface RepeatedCall {
   /** As it was told, with `count` the number of repeats since. */
-  readonly event: CallEvent;
+  readonly event: Repeatable;
   readonly lastBootNs: bigint;
 }
 
@@ -36,16 +38,27 @@ export class CallAggregator {
 
   /** The event to tell now, where this is the first of its kind; `describe` is called only then. */
   add(call: HuskCallEvent, describe: (call: HuskCallEvent) => CallEvent): CallEvent | 'repeat' | 'overflow' {
-    const key = keyOf(call);
+    return this.#add(callKey(call), call.head, () => describe(call));
+  }
+
+  /** The same of what tasks do to objects. */
+  addOperation(
+    raw: HuskOperationEvent,
+    describe: (raw: HuskOperationEvent) => OperationEvent,
+  ): OperationEvent | 'repeat' | 'overflow' {
+    return this.#add(operationKey(raw), raw.head, () => describe(raw));
+  }
+
+  #add<E extends Repeatable>(key: string, head: HuskEvent, describe: () => E): E | 'repeat' | 'overflow' {
     const told = this.#told.get(key);
     if (told !== undefined) {
       told.repeats += 1;
-      told.lastBootNs = call.head.bootNs;
+      told.lastBootNs = head.bootNs;
       return 'repeat';
     }
     if (this.#told.size >= this.#entriesMax) return 'overflow';
-    const event = describe(call);
-    this.#told.set(key, { event, repeats: 0, lastBootNs: call.head.bootNs });
+    const event = describe();
+    this.#told.set(key, { event, repeats: 0, lastBootNs: head.bootNs });
     return event;
   }
 
@@ -59,15 +72,36 @@ export class CallAggregator {
   }
 }
 
-function keyOf(call: HuskCallEvent): string {
-  const { head } = call;
+const headKey = ({ serial, rule, hook, verdict, mode, reason }: HuskEvent) => [
+  serial,
+  rule,
+  hook,
+  verdict,
+  mode,
+  reason,
+];
+
+function operationKey(raw: HuskOperationEvent): string {
   return [
-    head.serial,
-    head.rule,
-    head.hook,
-    head.verdict,
-    head.mode,
-    head.reason,
+    'operation',
+    ...headKey(raw.head),
+    raw.cgroup,
+    raw.tgid,
+    raw.parent,
+    raw.uid,
+    raw.operation,
+    raw.kind,
+    raw.value,
+    raw.device,
+    raw.flags,
+    Buffer.from(raw.names.subarray(0, raw.namesLength)).toString('latin1'),
+    raw.comm,
+  ].join(' ');
+}
+
+function callKey(call: HuskCallEvent): string {
+  return [
+    ...headKey(call.head),
     call.cgroup,
     call.tgid,
     call.uid,

@@ -10,10 +10,12 @@
 
 import {
   decodeHuskCallEvent,
+  decodeHuskOperationEvent,
   HUSK_CALL_BIND,
   HUSK_CALL_CONNECT,
   HUSK_CALL_SOCKET,
   HUSK_EVENT_DATA_BYTES,
+  HUSK_EVENT_NAMES_BYTES,
   HUSK_FAMILY_IPV4,
   HUSK_FAMILY_IPV6,
   HUSK_FAMILY_OTHER,
@@ -25,6 +27,8 @@ import {
   HuskEventKind,
   HuskHook,
   HuskMode,
+  HuskOperation,
+  HuskOperationEvent,
   HuskPacketEvent,
   HuskReason,
   HuskVerdict,
@@ -36,6 +40,7 @@ const frameBytes = 8;
 const head = HuskEvent.offset;
 const packet = HuskPacketEvent.offset;
 const call = HuskCallEvent.offset;
+const operation = HuskOperationEvent.offset;
 
 const modes = oneOf(HuskMode.MONITOR, HuskMode.ENFORCE);
 const reasons = oneOf(...Object.values(HuskReason));
@@ -46,41 +51,76 @@ const links = oneOf(HUSK_LINK_ETHERNET, HUSK_LINK_BARE);
 const families = oneOf(HUSK_FAMILY_IPV4, HUSK_FAMILY_IPV6, HUSK_FAMILY_OTHER);
 const callVerdicts = oneOf(HuskVerdict.ALLOW, HuskVerdict.DENY);
 const callHooks = oneOf(HuskHook.CONNECT, HuskHook.SENDMSG, HuskHook.BIND, HuskHook.SOCKET);
+const operationHooks = oneOf(
+  HuskHook.EXEC,
+  HuskHook.MMAP,
+  HuskHook.FILE,
+  HuskHook.MOUNT,
+  HuskHook.PRIVILEGE,
+  HuskHook.KERNEL,
+);
+const operations = oneOf(...Object.values(HuskOperation).filter((number) => number < HuskOperation.COUNT));
 const calls = oneOf(HUSK_CALL_CONNECT, HUSK_CALL_BIND, HUSK_CALL_SOCKET);
 
 /** Visits each packet record of a batch where it lies; returns how many records could not be decoded. */
 export function walkPackets(batch: Uint8Array, visit: (view: DataView, at: number) => void): number {
-  return walk(batch, HuskEventKind.PACKET, HuskPacketEvent.size, (view, at) => {
-    if (!isPacket(view, at)) return false;
-    visit(view, at);
-    return true;
-  });
+  return walk(batch, [packetReader(HuskEventKind.PACKET, visit)]);
 }
 
 /** Visits each record of a traced packet; returns how many records could not be decoded. */
 export function walkTraces(batch: Uint8Array, visit: (view: DataView, at: number) => void): number {
-  return walk(batch, HuskEventKind.TRACE, HuskPacketEvent.size, (view, at) => {
+  return walk(batch, [packetReader(HuskEventKind.TRACE, visit)]);
+}
+
+const packetReader = (kind: number, visit: (view: DataView, at: number) => void): RecordReader => ({
+  kind,
+  size: HuskPacketEvent.size,
+  take: (view, at) => {
     if (!isPacket(view, at)) return false;
     visit(view, at);
     return true;
-  });
-}
+  },
+});
 
-/** Visits each call record of a batch; returns how many records could not be decoded. */
-export function walkCalls(batch: Uint8Array, visit: (event: HuskCallEvent) => void): number {
-  return walk(batch, HuskEventKind.CALL, HuskCallEvent.size, (view, at) => {
-    if (!isCall(view, at)) return false;
-    visit(decodeHuskCallEvent(view, at));
-    return true;
-  });
-}
-
-function walk(
+/**
+ * Visits each record of the ring that calls and operations of tasks share; returns how many records could not be
+ * decoded.
+ */
+export function walkCalls(
   batch: Uint8Array,
-  kind: number,
-  size: number,
-  take: (view: DataView, at: number) => boolean,
+  visit: (event: HuskCallEvent) => void,
+  visitOperation: (event: HuskOperationEvent) => void = () => {},
 ): number {
+  return walk(batch, [
+    {
+      kind: HuskEventKind.CALL,
+      size: HuskCallEvent.size,
+      take: (view, at) => {
+        if (!isCall(view, at)) return false;
+        visit(decodeHuskCallEvent(view, at));
+        return true;
+      },
+    },
+    {
+      kind: HuskEventKind.OPERATION,
+      size: HuskOperationEvent.size,
+      take: (view, at) => {
+        if (!isOperation(view, at)) return false;
+        visitOperation(decodeHuskOperationEvent(view, at));
+        return true;
+      },
+    },
+  ]);
+}
+
+/** What a ring may hold of one kind. */
+interface RecordReader {
+  readonly kind: number;
+  readonly size: number;
+  readonly take: (view: DataView, at: number) => boolean;
+}
+
+function walk(batch: Uint8Array, readers: readonly RecordReader[]): number {
   const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
   const end = batch.byteLength;
   let undecodable = 0;
@@ -90,15 +130,16 @@ function walk(
     const length = view.getUint32(at + 4, true);
     at += frameBytes;
     if (length > end - at) return undecodable + 1;
-    const fits = length === size && view.getUint16(at + head.size, true) === size && hasHead(view, at, kind);
-    if (!fits || !take(view, at)) undecodable += 1;
+    const reader = readers.find(({ kind, size }) => length === size && hasHead(view, at, kind, size));
+    if (reader?.take(view, at) !== true) undecodable += 1;
     at += (length + 7) & ~7;
   }
   return undecodable;
 }
 
-function hasHead(view: DataView, at: number, kind: number): boolean {
+function hasHead(view: DataView, at: number, kind: number, size: number): boolean {
   return (
+    view.getUint16(at + head.size, true) === size &&
     view.getUint16(at + head.kind, true) === kind &&
     // Serials are JSON integers: at most 2^53-1.
     view.getUint32(at + head.serial + 4, true) < 1 << 21 &&
@@ -123,6 +164,15 @@ function isCall(view: DataView, at: number): boolean {
     isIn(callVerdicts, view.getUint8(at + head.verdict)) &&
     isIn(callHooks, view.getUint8(at + head.hook)) &&
     isIn(calls, view.getUint8(at + call.call))
+  );
+}
+
+function isOperation(view: DataView, at: number): boolean {
+  return (
+    isIn(callVerdicts, view.getUint8(at + head.verdict)) &&
+    isIn(operationHooks, view.getUint8(at + head.hook)) &&
+    isIn(operations, view.getUint16(at + operation.operation, true)) &&
+    view.getUint32(at + operation.namesLength, true) <= HUSK_EVENT_NAMES_BYTES
   );
 }
 

@@ -161,12 +161,12 @@ export function bootMsOf(head: HuskEvent): number {
   return Number(head.bootNs / 1_000_000n);
 }
 
-function ruleOf(head: HuskEvent, names: Names): string | null {
+export function ruleOf(head: HuskEvent, names: Names): string | null {
   if (head.rule === HUSK_RULE_NONE) return null;
   return names.ruleName(head.rule) ?? `rule ${head.rule}`;
 }
 
-function modeOf(head: HuskEvent): 'monitor' | 'enforce' {
+export function modeOf(head: HuskEvent): 'monitor' | 'enforce' {
   return head.mode === HuskMode.ENFORCE ? 'enforce' : 'monitor';
 }
 
@@ -179,6 +179,6 @@ function callAddress(call: HuskCallEvent): string {
 }
 
 /** No lone surrogates: strict JSON on the other side refuses a whole batch for one. */
-function wellFormed(text: string): string {
+export function wellFormed(text: string): string {
   return text.isWellFormed() ? text : text.toWellFormed();
 }

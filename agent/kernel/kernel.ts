@@ -14,10 +14,11 @@ import {
   HuskTrace,
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle, ProgramHandle } from '../../native/index.ts';
+import { messageOf } from '../contract/thrown.ts';
 import type { CounterIndexesNow } from '../policy/counter-indexes.ts';
 import type { Tries } from '../policy/judgement.ts';
 import { connectionBuckets, type KernelSizes, limitBuckets } from '../policy/kernel-memory.ts';
-import type { CompiledRule, Table } from '../policy/table-image.ts';
+import type { CompiledRule, DevicePaths, Table } from '../policy/table-image.ts';
 import { type AttachedHook, type AttachWanted, attachHooks, detachClsact } from './attach.ts';
 import {
   type ConnectionFilter,
@@ -28,6 +29,7 @@ import {
 } from './connections.ts';
 import { type RuleCounter, RuleCounters } from './counters.ts';
 import { type GenerationRecord, type GenerationSource, type LoadedGeneration, Slots } from './generation.ts';
+import { type GuardFiles, Guards, type GuardTier, removeGuards } from './guards.ts';
 import { LiveControl, type LiveWord, otherSlot, type Slot, type TrialEnd } from './live-word.ts';
 import {
   isPinned,
@@ -40,6 +42,7 @@ import {
   removePins,
 } from './objects.ts';
 import { type Proof, proveSlot } from './prove.ts';
+import { type OperationTools, whyGuardsSleep } from './prove-operations.ts';
 import type { SetEntry } from './set-entries.ts';
 import { ownAddressValue } from './tables.ts';
 
@@ -51,6 +54,10 @@ export interface KernelOptions {
   readonly files: ObjectFiles | null;
   /** The hardening root; null where calls are not judged. */
   readonly cgroup: string | null;
+  /** Programs that deny operations of tasks, and by which way; null: this kernel takes none. */
+  readonly guards?: { readonly files: GuardFiles; readonly tier: GuardTier } | null;
+  /** A folder for the canary's files, on a file system that can be written to; none: operations are not proven. */
+  readonly scratch?: string;
   /** Of maps that do not hang on a policy, where the set is made new. */
   readonly sizes: KernelSizes;
   readonly random: (bytes: number) => Uint8Array;
@@ -75,6 +82,9 @@ export class Kernel {
   readonly #live: LiveControl;
   readonly #slots: Slots;
   readonly #counters: RuleCounters;
+  readonly #guards: Guards | null;
+  /** Why there are none, where there could be; '' else. */
+  readonly #guardsWhy: string;
   #hooks: readonly AttachedHook[] = [];
   /** Counter indexes that a slot names, or that were given out for a generation on its way. */
   #inUse: Set<number>;
@@ -86,6 +96,7 @@ export class Kernel {
     slots: Slots,
     counters: RuleCounters,
     inUse: Set<number>,
+    { guards, why }: OpenedGuards,
   ) {
     this.#options = options;
     this.#set = set;
@@ -93,6 +104,8 @@ export class Kernel {
     this.#slots = slots;
     this.#counters = counters;
     this.#inUse = inUse;
+    this.#guards = guards;
+    this.#guardsWhy = why;
   }
 
   /** Loads the set, or adopts what is pinned. Throws KernelError. */
@@ -122,7 +135,8 @@ export class Kernel {
       options.onRecycled,
     );
     const slots = new Slots(addon, set.maps, () => live.takeGenerationId());
-    return new Kernel(options, set, live, slots, counters, await slots.ruleIndexes());
+    const inUse = await slots.ruleIndexes();
+    return new Kernel(options, set, live, slots, counters, inUse, await openGuards(options, set));
   }
 
   static isPinned(bpffs: string): boolean {
@@ -166,7 +180,10 @@ export class Kernel {
       inTrial: this.#live.inTrial,
       inForce: this.#slots.record(slot),
       other: this.#slots.record(otherSlot(slot)),
-      hooks: this.#hooks.map((hook) => hook.description),
+      hooks: [
+        ...this.#hooks.map((hook) => hook.description),
+        ...(this.#guards?.hooks ?? []).map((hook) => `guard_${hook} tier ${this.#guards?.tier}`),
+      ],
       kernelBytes: this.#slots.kernelBytes(),
     };
   }
@@ -181,6 +198,15 @@ export class Kernel {
         : [];
     this.#hooks = [...hooks.filter((hook) => hook.action !== 'failed'), ...stayed];
     return [...hooks, ...stayed.map((hook): AttachedHook => ({ ...hook, action: 'kept' }))];
+  }
+
+  /** Which tier's programs judge operations, seen to run; null: none do. */
+  get guards(): Pick<Guards, 'tier' | 'how' | 'hooks' | 'missing' | 'pathKey'> | null {
+    return this.#guards;
+  }
+
+  get guardsWhy(): string {
+    return this.#guardsWhy;
   }
 
   setPacketEventsPerSecond(count: number): void {
@@ -271,7 +297,7 @@ export class Kernel {
   }
 
   /** Tries every rule of a loaded generation. Throws RefusalError kernel.unproven. */
-  prove(generation: LoadedGeneration, tries: Tries): Promise<Proof> {
+  prove(generation: LoadedGeneration, tries: Tries, paths: DevicePaths | null = null): Promise<Proof> {
     return proveSlot(
       {
         addon: this.#options.addon,
@@ -284,10 +310,17 @@ export class Kernel {
         tried: mapOf(this.#set, 'tried'),
         ruleId: (index) => this.#counters.idOf(index),
         cgroup: this.#options.cgroup,
+        operations: this.#operationTools(paths),
       },
       generation.slot,
       tries,
     );
+  }
+
+  #operationTools(paths: DevicePaths | null): OperationTools | null {
+    const { scratch } = this.#options;
+    if (this.#guards === null || paths === null || scratch === undefined) return null;
+    return { guards: this.#guards, paths, scratch };
   }
 
   /** Puts a loaded generation in force until the deadline. */
@@ -392,10 +425,34 @@ export class Kernel {
 
   close(): void {
     this.#live.close();
+    this.#guards?.close();
     for (const handle of [...this.#set.maps.values(), ...this.#set.programs.values()]) handle.close();
   }
 }
 
+interface OpenedGuards {
+  readonly guards: Guards | null;
+  readonly why: string;
+}
+
+/** Attached and seen to run, or none and why. Packets and calls are judged whatever becomes of these. */
+async function openGuards(options: KernelOptions, set: ProgramSet): Promise<OpenedGuards> {
+  const { addon, cgroup, random } = options;
+  if (options.guards === undefined || options.guards === null) return { guards: null, why: '' };
+  if (cgroup === null) return { guards: null, why: 'there is no hardening root for the canary' };
+  try {
+    const { directory, maps } = set;
+    const guards = Guards.open({ addon, directory, maps, ...options.guards, random });
+    const tools = { addon, tryLabel: mapOf(set, 'try_label'), tried: mapOf(set, 'tried'), cgroup };
+    const why = await whyGuardsSleep(tools);
+    if (why === '') return { guards, why };
+    guards.close();
+    removeGuards(directory);
+    return { guards: null, why };
+  } catch (error) {
+    return { guards: null, why: messageOf(error) };
+  }
+}
 function mapSizes(sizes: KernelSizes): MapSizes {
   return {
     connections: connectionBuckets(sizes),

@@ -9,12 +9,14 @@
 // Maps outlive programs: a newer agent with the same ABI loads its programs onto the maps it finds.
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { HUSK_ABI_VERSION, layoutDigest } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, BpfObject, MapHandle, ProgramHandle } from '../../native/index.ts';
+import { removeGuards } from './guards.ts';
 import { checkObjectLayout } from './object-layout.ts';
-import { mapType, packetMaps, sharedMaps, slotMaps } from './tables.ts';
+import { readAbout, repin, writeAbout } from './pins.ts';
+import { packetMaps, sharedMaps, slotMaps } from './tables.ts';
 
 /** Object files in the order they are loaded, and what each brings. */
 export const objects = {
@@ -115,6 +117,7 @@ export function loadPacketSet(
 
 /** Takes the whole set out of the kernel: links first, so that nothing runs on maps half gone. */
 export function removePins(directory: string): void {
+  removeGuards(directory);
   for (const folder of ['links', 'programs', 'maps']) {
     const path = join(directory, folder);
     if (!existsSync(path)) continue;
@@ -234,42 +237,6 @@ function renewPrograms(
   } catch (error) {
     closeAll(programs.values());
     throw error;
-  }
-}
-
-/** Replaces a pin in one step: ended in between, the next start must find the old one or the new one. */
-function repin(addon: Addon, handle: ProgramHandle | MapHandle, path: string): void {
-  const beside = `${path}_new`;
-  if (existsSync(beside)) unlinkSync(beside);
-  addon.pin(handle, beside);
-  renameSync(beside, path);
-}
-
-const aboutKey = new Uint8Array(4);
-
-function readAbout(addon: Addon, directory: string): string {
-  const map = addon.openPinnedMap(join(directory, 'about'));
-  try {
-    return Buffer.from(addon.lookup(map, aboutKey) ?? []).toString('hex');
-  } finally {
-    map.close();
-  }
-}
-
-function writeAbout(addon: Addon, directory: string, digest: string): void {
-  const map = addon.createMap({
-    name: 'husk_about',
-    type: mapType.array,
-    keySize: 4,
-    valueSize: 32,
-    maxEntries: 1,
-    flags: 0,
-  });
-  try {
-    addon.update(map, aboutKey, Buffer.from(digest, 'hex'));
-    repin(addon, map, join(directory, 'about'));
-  } finally {
-    map.close();
   }
 }
 

@@ -6,21 +6,19 @@
 // subjects of the rule, and it must get the errno. What they say they decided by, rule for rule, is compared
 // with what the evaluator says; one difference refuses the bundle.
 
-import { mkdirSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
 import {
-  decodeHuskTried,
-  encodeHuskTry,
+  type decodeHuskTried,
   HUSK_RULE_NONE,
   HuskConnectionState,
   HuskReason,
-  HuskTry,
   HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle, ProgramHandle } from '../../native/index.ts';
 import { RefusalError } from '../contract/refusal.ts';
 import type { CallTry, Judgement, PacketTried, PacketTry, Reason, Tries } from '../policy/judgement.ts';
+import { noCanary, readTried, unproven, withCanary, writeLabel } from './canary.ts';
 import type { Slot } from './live-word.ts';
+import { type OperationTools, proveOperations } from './prove-operations.ts';
 
 export interface ProofTools {
   readonly addon: Addon;
@@ -35,11 +33,14 @@ export interface ProofTools {
   readonly ruleId: (index: number) => string | null;
   /** The hardening root, where the canary's cgroup is made; null: no call is judged on this device. */
   readonly cgroup: string | null;
+  /** What trying operations takes; null: nothing judges them. */
+  readonly operations: OperationTools | null;
 }
 
 export interface Proof {
   readonly packets: number;
   readonly calls: number;
+  readonly operations: number;
   readonly untried: readonly string[];
   /** Packet rules and defaults that a packet was looked for, of all there are. */
   readonly packetRules: Tries['packetRules'];
@@ -49,8 +50,15 @@ export interface Proof {
 export async function proveSlot(tools: ProofTools, slot: Slot, tries: Tries): Promise<Proof> {
   for (const packet of tries.packets) provePacket(tools, slot, packet);
   if (tries.calls.length > 0) await proveCalls(tools, slot, tries.calls);
-  const { packets, calls, untried, packetRules } = tries;
-  return { packets: packets.length, calls: calls.length, untried, packetRules };
+  const untriedOperations = await proveOperations(tools, slot, tries.operations);
+  const { packets, calls, operations, packetRules } = tries;
+  return {
+    packets: packets.length,
+    calls: calls.length,
+    operations: operations.length - untriedOperations.length,
+    untried: [...tries.untried, ...untriedOperations],
+    packetRules,
+  };
 }
 
 /** XDP_DROP and TC_ACT_SHOT, the only actions of twins that stop a packet. */
@@ -84,7 +92,7 @@ function compareNoted(name: string, expected: readonly string[], found: Found): 
 }
 
 /** What running a twin takes. */
-export type PacketTools = Omit<ProofTools, 'cgroup'>;
+export type PacketTools = Omit<ProofTools, 'cgroup' | 'operations'>;
 
 /**
  * What the twins do with a packet, by the tables of a slot: one for each program that may judge such a packet. `name`
@@ -146,17 +154,6 @@ const stateNumbers = {
   invalid: HuskConnectionState.INVALID,
 } as const;
 
-const noCanary: HuskTry = {
-  slot: 0,
-  ifindex: 0,
-  canaryCgroup: 0n,
-  canarySubjects: 0n,
-  cameBy: 0,
-  state: HuskConnectionState.NONE,
-};
-
-/** Name of the canary's cgroup below the hardening root; empty but for the moment of a try. */
-const canaryFolder = 'husk-canary';
 const EPERM = 1;
 
 async function proveCalls(tools: ProofTools, slot: Slot, calls: readonly CallTry[]): Promise<void> {
@@ -166,18 +163,13 @@ async function proveCalls(tools: ProofTools, slot: Slot, calls: readonly CallTry
       'this device has no hardening root, so that no call can be judged',
     );
   }
-  const path = join(tools.cgroup, canaryFolder);
-  mkdirSync(path, { recursive: true });
-  try {
+  await withCanary(tools.cgroup, async (path) => {
     const canaryCgroup = tools.addon.cgroupId(path);
     for (const call of calls) {
       writeLabel(tools, { ...noCanary, slot, canaryCgroup, canarySubjects: call.subjects });
       await proveCall(tools, path, call);
     }
-  } finally {
-    writeLabel(tools, noCanary);
-    removeFolder(path);
-  }
+  }).finally(() => writeLabel(tools, noCanary));
 }
 
 async function proveCall(tools: ProofTools, path: string, wanted: CallTry): Promise<void> {
@@ -205,24 +197,6 @@ function compare(name: string, expected: Judgement, found: Judgement): void {
       `expected ${say(expected)} (${expected.reason}), the kernel says ${say(found)} (${found.reason})`,
     );
   }
-}
-
-function unproven(name: string, detail: string): RefusalError {
-  return new RefusalError('kernel.unproven', `${name}: ${detail}`);
-}
-
-const key = new Uint8Array(4);
-
-function writeLabel(tools: PacketTools, label: HuskTry): void {
-  const value = new Uint8Array(HuskTry.size);
-  encodeHuskTry(new DataView(value.buffer), 0, label);
-  tools.addon.update(tools.tryLabel, key, value);
-}
-
-function readTried(tools: PacketTools): ReturnType<typeof decodeHuskTried> {
-  const value = tools.addon.lookup(tools.tried, key);
-  if (value === null) throw new Error('the map `tried` has no entry');
-  return decodeHuskTried(new DataView(value.buffer, value.byteOffset, value.byteLength), 0);
 }
 
 const verdicts: Readonly<Record<number, Judgement['verdict']>> = {
@@ -253,15 +227,6 @@ function judgementOf(tools: PacketTools, tried: ReturnType<typeof decodeHuskTrie
   return { verdict, reason, rule: idOf(tools, tried.rule), monitored: idOf(tools, tried.monitored) };
 }
 
-function idOf(tools: PacketTools, index: number): string | null {
+function idOf(tools: Pick<PacketTools, 'ruleId'>, index: number): string | null {
   return index === HUSK_RULE_NONE ? null : (tools.ruleId(index) ?? `index ${index}`);
-}
-
-/** The child has been waited for, but its network namespace may keep the cgroup busy for a moment. */
-function removeFolder(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
-  }
 }

@@ -70,6 +70,11 @@ const outers: ReadonlyMap<number, readonly Outer[]> = new Map([
   [HuskTable.EGRESS_CLASSES, classes(1)],
   [HuskTable.ADDITIONS4, one('additions4_slots')],
   [HuskTable.ADDITIONS6, one('additions6_slots')],
+  [HuskTable.OPERATIONS, one('operations_slots')],
+  [HuskTable.PROGRAMS, one('programs_slots')],
+  [HuskTable.USERS, one('users_slots')],
+  [HuskTable.APPLETS, one('applets_slots')],
+  [HuskTable.DECISIONS, one('decisions_slots')],
   ...Array.from({ length: HUSK_BIG_SETS_MAX }, (_, set): [number, readonly Outer[]] => [
     HuskTable.BIG4 + set,
     big(4, set),

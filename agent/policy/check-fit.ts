@@ -11,6 +11,7 @@ import { unseenDenial } from './compile-calls.ts';
 import { plainDevice } from './device-view.ts';
 import { type Fault, FaultList, type Path } from './faults.ts';
 import { effectiveMode } from './ids.ts';
+import { plainPaths } from './plain-paths.ts';
 import { activeHardening } from './subjects.ts';
 import type { DeviceFacts } from './table-image.ts';
 import { type BeyondAt, OverLimitError } from './tables.ts';
@@ -20,6 +21,7 @@ const anyDevice: DeviceFacts = {
   cgroupId: () => null,
   ruleIndex: () => 0,
   bootSeconds: () => null,
+  paths: plainPaths(),
 };
 
 export interface Fit {

@@ -1,64 +1,31 @@
 // What is wrong inside one HardeningPolicy.
 
-import type { CallMatch, HardeningPolicy, HardeningRule } from '../contract/policy.ts';
-import { RefusalError } from '../contract/refusal.ts';
-import { type Checking, checkAddressSetName, checkEntries, checkPorts } from './checking.ts';
+import { type HardeningPolicy, type HardeningRule, hardeningWords } from '../contract/policy.ts';
+import { checkCallMatch, checkCallOrder, type Reaching, reachingOf } from './check-call-rules.ts';
+import { checkOperationOrder, checkOperationRule } from './check-operations.ts';
+import { checkSubject } from './check-subject.ts';
+import type { Checking } from './checking.ts';
 import type { Path } from './faults.ts';
-import { callNames, effectiveMode, raisesMode } from './ids.ts';
-import { effective } from './packet-conditions.ts';
-import { type AddressRanges, anyAddresses, covers, isEmpty } from './ranges.ts';
-import { type CallReach, callCovers, callReach } from './reach.ts';
-import { isList, type ResolvedSet } from './sets.ts';
-
-interface Reaching {
-  readonly rule: HardeningRule;
-  readonly reach: CallReach;
-}
+import { effectiveMode, isCallRule, raisesMode } from './ids.ts';
 
 export function checkHardeningPolicy(document: HardeningPolicy, checking: Checking): void {
   const { spec } = document;
-  const reachings: { readonly reaching: Reaching; readonly at: Path }[] = [];
+  checkSubject(spec.subject, checking);
+  const calls: Reaching[] = [];
+  const operations: { readonly rule: HardeningRule; readonly at: Path }[] = [];
   spec.rules.forEach((rule, index) => {
     const at = ['spec', 'rules', index];
     const isReadable = checkRule(document, rule, at, checking);
     if (!isReadable || effectiveMode(spec.mode, rule.mode) === 'off') return;
-    const set = conditionSet(document, rule, checking);
-    if (set === 'unreadable') return;
-    if (set !== null && isEmpty(effective(set))) {
-      checking.fault([...at, 'id'], `rule "${rule.id}" can never match: no call has such an address`);
-    } else if (rule.connect !== undefined && set !== null && isAnyAlone(effective(set))) {
-      const message = 'Linux takes 0.0.0.0 and :: as a destination for this host, 127.0.0.1 and ::1';
-      checking.fault([...at, 'id'], `rule "${rule.id}" can never match: ${message}`);
-    } else {
-      reachings.push({ reaching: { rule, reach: callReach(rule, set) }, at });
+    if (!isCallRule(rule)) {
+      operations.push({ rule, at });
+      return;
     }
+    const reaching = reachingOf(document, rule, at, checking);
+    if (reaching !== null) calls.push(reaching);
   });
-  checkOrder(document, reachings, checking);
-}
-
-const isAnyAlone = ({ ipv4, ipv6 }: AddressRanges) =>
-  covers(anyAddresses.ipv4, ipv4) && covers(anyAddresses.ipv6, ipv6);
-
-/** Denials are looked at before allowances, both in the order they are written in. */
-function checkOrder(
-  { spec }: HardeningPolicy,
-  reachings: readonly { readonly reaching: Reaching; readonly at: Path }[],
-  { fault }: Checking,
-): void {
-  const deciding: Reaching[] = [];
-  for (const action of ['deny', 'allow'] as const) {
-    for (const { reaching, at } of reachings) {
-      const { rule, reach } = reaching;
-      if (rule.action !== action) continue;
-      const cover = deciding.find((one) => callCovers(one.reach, reach));
-      if (cover !== undefined) {
-        const message = `rule "${rule.id}" can never match: rule "${cover.rule.id}" (${cover.rule.action}) takes every call it is about`;
-        fault([...at, 'id'], message);
-      } else if (effectiveMode(spec.mode, rule.mode) === 'enforce') {
-        deciding.push(reaching);
-      }
-    }
-  }
+  checkCallOrder(document, calls, checking);
+  checkOperationOrder(document, operations, checking);
 }
 
 /** False where it says nothing that could be compared with other rules. */
@@ -70,44 +37,31 @@ function checkRule(document: HardeningPolicy, rule: HardeningRule, at: Path, che
       `a rule cannot raise the policy's mode from ${document.spec.mode} to ${rule.mode}`,
     );
   }
-  const calls = callNames.filter((call) => rule[call] !== undefined);
+  const words = hardeningWords.filter((word) => rule[word] !== undefined);
   for (const call of ['connect', 'bind'] as const) {
     const match = rule[call];
     if (match !== undefined) checkCallMatch(match, [...at, call], checking);
   }
-  if (calls.length === 1) return true;
+  checkKill(rule, at, checking);
+  const isSound = checkOperationRule(rule, at, checking);
+  if (words.length === 1) return isSound;
   fault(
     at,
-    calls.length === 0
-      ? 'has none of connect, bind, socket'
-      : `has ${calls.join(' and ')}; a rule is about one call`,
+    words.length === 0
+      ? `has none of ${hardeningWords.join(', ')}`
+      : `has ${words.join(' and ')}; a rule is about one of them`,
   );
   return false;
 }
 
-function checkCallMatch(match: CallMatch, path: Path, checking: Checking): void {
-  const { fault } = checking;
-  if (match.to !== undefined && match.except !== undefined) {
-    fault([...path, 'except'], 'stands beside to; one of the two has to go', { what: 'key' });
-  }
-  for (const side of ['to', 'except'] as const) {
-    const source = match[side];
-    if (source === undefined) continue;
-    if (isList(source)) checkEntries(source, [...path, side], fault);
-    else checkAddressSetName(source.addressSet, [...path, side, 'addressSet'], checking);
-  }
-  checkPorts(match.ports, [...path, 'ports'], fault);
-}
-
-function conditionSet(
-  { metadata }: HardeningPolicy,
-  rule: HardeningRule,
-  { sets }: Checking,
-): ResolvedSet | null | 'unreadable' {
-  try {
-    return sets.callMatch(metadata.name, rule.connect ?? rule.bind ?? {});
-  } catch (error) {
-    if (error instanceof RefusalError) return 'unreadable';
-    throw error;
+function checkKill(rule: HardeningRule, at: Path, { fault }: Checking): void {
+  if (rule.kill !== true) return;
+  const path = [...at, 'kill'];
+  if (rule.action === 'allow') {
+    fault(path, 'is of denials: what is allowed ends no process', { what: 'key' });
+  } else if (isCallRule(rule)) {
+    fault(path, 'is not for connect, bind and socket: the call fails, and the process goes on', {
+      what: 'key',
+    });
   }
 }

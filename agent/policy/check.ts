@@ -11,8 +11,9 @@ import { checkConnectionSettings, checkPacketPolicy } from './check-packet.ts';
 import { type Checking, checkEntries, checkEntry } from './checking.ts';
 import { type Fault, FaultList, type Path } from './faults.ts';
 import { globsOverlap } from './globs.ts';
-import { callDefaultId, callNames, directions, ruleId, synCookiesId, zoneDefaultId } from './ids.ts';
+import { defaultId, defaultNames, directions, ruleId, synCookiesId, zoneDefaultId } from './ids.ts';
 import { resolverOf } from './sets.ts';
+import { activeHardening } from './subjects.ts';
 
 /** Entries of one set that are counted one by one; each takes a counter for each CPU. */
 const countedEntriesMax = 65_536;
@@ -26,10 +27,15 @@ export function checkDocuments(
   const sets = resolverOf(documents);
   const names = documents.flatMap((one) => (one.kind === 'AddressSet' ? [one.metadata.name] : []));
   const addressSets = isWhole ? new Set(names) : null;
+  const deniedByDefault = new Set(
+    activeHardening(documents).flatMap(({ spec }) =>
+      defaultNames.filter((name) => spec.default?.[name] === 'deny'),
+    ),
+  );
   const checkings = documents.map((document, index): Checking => {
     const fault: Checking['fault'] = (path, message, { severity = 'error', what = 'value' } = {}) =>
       faults.addAt({ document, index, path, what }, message, severity);
-    return { sets, addressSets, fault };
+    return { sets, addressSets, deniedByDefault, fault };
   });
   const each = (visit: (document: PolicyDocument, checking: Checking) => void) =>
     documents.forEach((document, index) => {
@@ -136,10 +142,10 @@ export function idsOf(document: PolicyDocument): readonly IdAt[] {
       local: rule.id,
       path: ['spec', 'rules', index, 'id'],
     }));
-    const ofDefaults = callNames.flatMap((call) =>
-      defaults?.[call] === undefined
+    const ofDefaults = defaultNames.flatMap((name) =>
+      defaults?.[name] === undefined
         ? []
-        : [{ id: callDefaultId(document, call), local: `default-${call}`, path: ['spec', 'default', call] }],
+        : [{ id: defaultId(document, name), local: `default-${name}`, path: ['spec', 'default', name] }],
     );
     return [...ofDefaults, ...ofRules];
   }

@@ -1,6 +1,6 @@
 // What the checks of the several kinds of document have in common: where faults go, and values of both.
 
-import type { PortMatch } from '../contract/policy.ts';
+import type { DefaultName, PortMatch } from '../contract/policy.ts';
 import type { Fault, Path } from './faults.ts';
 import { portRanges } from './ports.ts';
 import { rangesOfList } from './ranges.ts';
@@ -11,6 +11,8 @@ export interface Checking {
   readonly sets: SetResolver;
   /** Names of the AddressSet documents; null where they are not all at hand. */
   readonly addressSets: ReadonlySet<string> | null;
+  /** What some policy of the bundle denies by default. */
+  readonly deniedByDefault: ReadonlySet<DefaultName>;
   /** Adds a fault of this document. */
   fault(path: Path, message: string, options?: FaultOptions): void;
 }

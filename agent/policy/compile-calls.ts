@@ -6,31 +6,32 @@ import {
   HUSK_CALL_CONNECT,
   HUSK_CALL_RULES_MAX,
   HUSK_CALL_SOCKET,
+  HUSK_CALL_TASK_BIND,
+  HUSK_CALL_TASK_CONNECT,
+  HUSK_CALL_TASK_SOCKET,
   HUSK_FAMILY_IPV4,
   HUSK_FAMILY_IPV6,
   HUSK_MATCH_PORTS,
   HUSK_MATCH_PROTOCOL,
   HUSK_NOT_TO,
-  HUSK_SUBJECTS_MAX,
   HuskCallList,
   type HuskCallRule,
   HuskMode,
   HuskTable,
   HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
-import type { HardeningPolicy, HardeningRule, PolicyDocument, SocketFamily } from '../contract/policy.ts';
+import type { HardeningPolicy, HardeningRule, SocketFamily } from '../contract/policy.ts';
 import { RefusalError } from '../contract/refusal.ts';
 import { addressCondition } from './address-condition.ts';
-import { followCgroups } from './following.ts';
-import { type CallName, callDefaultId, callNames, effectiveMode, ruleId } from './ids.ts';
+import { type CallName, callNames, defaultId, effectiveMode, ruleId } from './ids.ts';
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import { allPorts } from './ports.ts';
 import { type CallReach, callReach } from './reach.ts';
 import { SetTable } from './set-table.ts';
 import type { ResolvedSet, SetResolver } from './sets.ts';
-import { activeHardening, subjectCgroups } from './subjects.ts';
-import type { AddRule, CompiledSet, DeviceFacts, Table } from './table-image.ts';
-import { type BeyondAt, holdTo, wideTable } from './tables.ts';
+import { isCgroupAlone, type NumberedSubject } from './subjects.ts';
+import type { AddRule, CompiledSet, Table } from './table-image.ts';
+import { holdTo, wideTable } from './tables.ts';
 
 /**
  * The families whose socket() the kernel shows us: the hook for it stands in inet_create alone, so that a
@@ -38,11 +39,18 @@ import { type BeyondAt, holdTo, wideTable } from './tables.ts';
  */
 const familiesSeen: readonly SocketFamily[] = ['inet', 'inet6'];
 
-const callBits: Record<CallName, number> = {
+const cgroupCalls: Record<CallName, number> = {
   connect: HUSK_CALL_CONNECT,
   bind: HUSK_CALL_BIND,
   socket: HUSK_CALL_SOCKET,
 };
+/** Of subjects that cgroup hooks can't tell. */
+const taskCalls: Record<CallName, number> = {
+  connect: HUSK_CALL_TASK_CONNECT,
+  bind: HUSK_CALL_TASK_BIND,
+  socket: HUSK_CALL_TASK_SOCKET,
+};
+const callBits = ({ conditions }: NumberedSubject) => (isCgroupAlone(conditions) ? cgroupCalls : taskCalls);
 const verdicts = { allow: HuskVerdict.ALLOW, deny: HuskVerdict.DENY } as const;
 const modes = { monitor: HuskMode.MONITOR, enforce: HuskMode.ENFORCE } as const;
 
@@ -69,40 +77,32 @@ interface Entry {
 export class CallCompiler {
   readonly #resolver: SetResolver;
   readonly #addRule: AddRule;
-  readonly #cgroups: readonly string[];
   readonly #setTable = new SetTable('call rules');
   readonly #denials: Entry[] = [];
   readonly #allowances: Entry[] = [];
   readonly #defaultDenials: Entry[] = [];
   readonly #defaultAllowances: Entry[] = [];
 
-  constructor(resolver: SetResolver, addRule: AddRule, documents: readonly PolicyDocument[]) {
+  constructor(resolver: SetResolver, addRule: AddRule) {
     this.#resolver = resolver;
     this.#addRule = addRule;
-    this.#cgroups = subjectCgroups(documents);
-    holdTo(HUSK_SUBJECTS_MAX, this.#cgroups.length, 'subjects', (): BeyondAt => {
-      const cgroup = this.#cgroups[HUSK_SUBJECTS_MAX];
-      const document = activeHardening(documents).find(({ spec }) => spec.subject.cgroup === cgroup);
-      return document === undefined ? null : { document, path: ['spec', 'subject', 'cgroup'] };
-    });
   }
 
-  add(document: HardeningPolicy): void {
+  addDefaults(document: HardeningPolicy, subject: NumberedSubject): void {
     const { spec } = document;
-    const subjects = 1n << BigInt(this.#cgroups.indexOf(spec.subject.cgroup));
-    for (const rule of spec.rules) this.#addCallRule(document, subjects, rule);
+    const subjects = 1n << BigInt(subject.first);
     const mode = spec.mode === 'enforce' ? 'enforce' : 'monitor';
     for (const call of callNames) {
       const verdict = spec.default?.[call];
       if (verdict === undefined) continue;
-      const id = callDefaultId(document, call);
+      const id = defaultId(document, call);
       if (verdict === 'deny' && call === 'socket') refuseUnseen(id, undefined);
       const rule = this.#addRule({ id, at: 'call', mode, verdict, zone: null, call });
       const entry: HuskCallRule = {
         ...anyCall,
         subjects,
         rule,
-        calls: callBits[call],
+        calls: callBits(subject)[call],
         verdict: verdicts[verdict],
         mode: modes[mode],
         isDefault: 1,
@@ -111,7 +111,7 @@ export class CallCompiler {
     }
   }
 
-  #addCallRule(document: HardeningPolicy, subjects: bigint, rule: HardeningRule): void {
+  addRule(document: HardeningPolicy, subject: NumberedSubject, rule: HardeningRule): void {
     const mode = effectiveMode(document.spec.mode, rule.mode);
     if (mode === 'off') return;
     const id = ruleId(document, rule);
@@ -125,7 +125,7 @@ export class CallCompiler {
     const condition = addressCondition(set, this.#setTable, id);
     const common: HuskCallRule = {
       ...anyCall,
-      subjects,
+      subjects: 1n << BigInt(subject.first),
       toSets: condition.sets,
       addr: condition.address,
       mask: condition.mask,
@@ -134,7 +134,7 @@ export class CallCompiler {
       socketTypes: bitsOf(rule.socket?.type, socketTypeNumbers),
       families: familiesOf(set, reach),
       ipProto: reach.protocol ?? 0,
-      calls: callBits[reach.call],
+      calls: callBits(subject)[reach.call],
       flags:
         (reach.protocol === null ? 0 : HUSK_MATCH_PROTOCOL) |
         (reach.ports === null ? 0 : HUSK_MATCH_PORTS) |
@@ -149,7 +149,7 @@ export class CallCompiler {
     }
   }
 
-  tables(facts: DeviceFacts): readonly Table[] {
+  tables(): readonly Table[] {
     // Deny over allow over default; among defaults of nested subjects, too, deny wins.
     const entries = [this.#denials, this.#allowances, this.#defaultDenials, this.#defaultAllowances].flat();
     holdTo(HUSK_CALL_RULES_MAX, entries.length, 'entries of call rules', () => {
@@ -159,7 +159,6 @@ export class CallCompiler {
     const value = new Uint8Array(HuskCallList.size);
     encodeHuskCallList(new DataView(value.buffer), 0, { count: rules.length, rules });
     return [
-      followCgroups({ cgroups: this.#cgroups }, facts),
       wideTable(HuskTable.CALLS, value),
       this.#setTable.table4(HuskTable.CALL_SET4),
       this.#setTable.table6(HuskTable.CALL_SET6),
@@ -168,11 +167,6 @@ export class CallCompiler {
 
   sets(): readonly CompiledSet[] {
     return this.#setTable.named();
-  }
-
-  /** Cgroups of subjects; the index is the bit. */
-  get cgroups(): readonly string[] {
-    return this.#cgroups;
   }
 }
 

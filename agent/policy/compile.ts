@@ -5,21 +5,27 @@
 //   big4/6, additions  sets that are too large for the classes, or kept entry by entry
 //   subjects           cgroup → bits of the subjects that are it
 //   calls              denials, allowances, defaults; call_set4/6 their sets
+//   operations         which subjects have decisions about what; programs and users make subjects,
+//                      decisions are found by subject, operation and object; applets are names of programs
 //
 // The same documents and facts give the same bytes: tables with equal digests are shared between
 // generations. What does not fit the tables is refused with the count and the limit; nothing is left out.
 
-import type { PolicyDocument } from '../contract/policy.ts';
-import { CallCompiler } from './compile-calls.ts';
+import type { PolicyDocument, Tier } from '../contract/policy.ts';
+import { RefusalError } from '../contract/refusal.ts';
+import { HardeningCompiler } from './compile-hardening.ts';
 import { PacketCompiler } from './compile-packets.ts';
-import { type FollowingTables, followCgroups, followInterfaces } from './following.ts';
+import { type FollowingTables, followCgroups, followInterfaces, followPaths } from './following.ts';
 import { zonesOf } from './policy-zones.ts';
+import { tierRefusal } from './rule-tier.ts';
 import { resolverOf } from './sets.ts';
-import type { AddRule, CompiledRule, DeviceFacts, TableImage } from './table-image.ts';
+import { activeHardening } from './subjects.ts';
+import type { AddRule, CompiledRule, DeviceFacts, Table, TableImage } from './table-image.ts';
 import { kernelBytesOf } from './tables.ts';
 
 /** For documents that were checked. Throws RefusalError policy.over-limit or policy.unsupported. */
 export function compile(documents: readonly PolicyDocument[], facts: DeviceFacts): TableImage {
+  refuseBelowTier(documents, facts.tier);
   const rules: CompiledRule[] = [];
   const addRule: AddRule = (rule) => {
     const index = facts.ruleIndex(rule.id);
@@ -28,22 +34,22 @@ export function compile(documents: readonly PolicyDocument[], facts: DeviceFacts
   };
   const resolver = resolverOf(documents);
   const packets = new PacketCompiler(resolver, addRule);
-  const calls = new CallCompiler(resolver, addRule, documents);
+  const hardening = new HardeningCompiler(resolver, addRule, documents);
   // In the order of the documents, since indexes are given out in it.
   for (const document of documents) {
     if (document.kind === 'AddressSet' || document.spec.mode === 'off') continue;
     if (document.kind === 'PacketPolicy') packets.add(document);
-    else calls.add(document);
+    else hardening.add(document);
   }
-  const tables = [...packets.tables(facts), ...calls.tables(facts)].toSorted((a, b) => a.kind - b.kind);
+  const tables = [...packets.tables(facts), ...hardening.tables(facts)].toSorted((a, b) => a.kind - b.kind);
   return {
     tables,
     zones: zonesOf(documents),
     rules,
-    sets: [...packets.sets(), ...calls.sets()],
+    sets: [...packets.sets(), ...hardening.sets()],
     settings: packets.settings(facts),
     leftOut: packets.leftOut(facts),
-    following: { ...packets.following(), cgroups: calls.cgroups },
+    following: { ...packets.following(), ...hardening.following() },
     kernelBytes: tables.reduce((sum, table) => sum + kernelBytesOf(table), 0),
   };
 }
@@ -58,4 +64,22 @@ export function compileFollowing(
 ): FollowingTables {
   const { tables, leftOut } = followInterfaces(following, facts);
   return { tables: [...tables, followCgroups(following, facts)], leftOut };
+}
+
+/**
+ * The tables of an image that hang on where the device's paths are, for where they are now; none where no rule needs
+ * any. Of kinds PROGRAMS, APPLETS and DECISIONS. Throws RefusalError.
+ */
+export function compilePaths(
+  { following }: Pick<TableImage, 'following'>,
+  facts: Pick<DeviceFacts, 'paths'>,
+): readonly Table[] {
+  return followPaths(following, facts);
+}
+
+/** What a policy asks for at least is not quietly weakened. */
+function refuseBelowTier(documents: readonly PolicyDocument[], tier: Tier | undefined): void {
+  if (tier === undefined) return;
+  const reasons = activeHardening(documents).flatMap((one) => tierRefusal(one, tier) ?? []);
+  if (reasons.length > 0) throw new RefusalError('policy.unsupported', reasons.join('; '));
 }

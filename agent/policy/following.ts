@@ -4,8 +4,10 @@
 // interface that comes costs a handful of rows, however large the sets of the policy are.
 
 import { HUSK_CGROUPS_MAX, HuskTable } from '../../bpf/abi/layout.gen.ts';
+import { knownPaths } from './compile-operations.ts';
 import type { DeviceView } from './device-view.ts';
 import { matchesGlob } from './globs.ts';
+import { type OperationRules, pathTables } from './operation-tables.ts';
 import type { Named } from './packet-conditions.ts';
 import type { DeviceFacts, LeftOut, Table } from './table-image.ts';
 import { hashTable } from './tables.ts';
@@ -17,8 +19,10 @@ export interface Following {
   readonly zones: readonly CompiledZone[];
   /** Conditions on names of interfaces; the index is the bit. */
   readonly interfaceConditions: readonly Named[];
-  /** Cgroups of subjects; the index is the bit. */
-  readonly cgroups: readonly string[];
+  /** Cgroups of subjects; the index is the bit. null: that subject is in any. */
+  readonly cgroups: readonly (string | null)[];
+  /** What tables about tasks and objects are made from; null: no rule needs any. */
+  readonly operations: OperationRules | null;
 }
 
 export interface FollowingTables {
@@ -45,11 +49,22 @@ export function followCgroups(
 ): Table {
   const bits = new Map<bigint, bigint>();
   cgroups.forEach((cgroup, index) => {
-    const id = cgroupId(cgroup);
+    const id = cgroup === null ? null : cgroupId(cgroup);
     if (id !== null) bits.set(id, (bits.get(id) ?? 0n) | (1n << BigInt(index)));
   });
   const rows = [...bits].map(([id, subjects]) => ({ key: bytesOfU64(id), value: bytesOfU64(subjects) }));
   return hashTable(HuskTable.SUBJECTS, { keySize: 8, valueSize: 8, maxEntries: HUSK_CGROUPS_MAX }, rows);
+}
+
+/**
+ * Programs, applets and decisions where the device's paths are now. What is mounted moves few of them, but any: a
+ * device compares digests, and loads a generation anew where they differ.
+ */
+export function followPaths(
+  { operations }: Pick<Following, 'operations'>,
+  { paths }: Pick<DeviceFacts, 'paths'>,
+): readonly Table[] {
+  return operations === null ? [] : pathTables(operations, knownPaths(operations, paths));
 }
 
 function bytesOfU64(value: bigint): Uint8Array {

@@ -1,6 +1,6 @@
 // Stable ids: what counters, events and reports are kept under, whatever else of a policy changes.
 
-import type { Mode } from '../contract/policy.ts';
+import type { DefaultName, HardeningRule, Mode } from '../contract/policy.ts';
 
 export type Direction = 'ingress' | 'egress';
 export const directions = ['ingress', 'egress'] as const satisfies readonly Direction[];
@@ -14,11 +14,23 @@ export const ruleId = (document: Named, rule: { readonly id: string }) =>
   `${document.metadata.name}/${rule.id}`;
 export const zoneDefaultId = (document: Named, zone: string, direction: Direction) =>
   `${document.metadata.name}/${zone}:default-${direction}`;
+export const defaultId = (document: Named, name: DefaultName) => `${document.metadata.name}/default-${name}`;
+
+/** Every default that a HardeningPolicy may have, in the order in which they are counted. */
+export const defaultNames = [
+  ...callNames,
+  'exec',
+  'write',
+  'create',
+  'mount',
+] as const satisfies readonly DefaultName[];
+
+/** Whether it is about addresses and sockets; other rules are about what is done to objects. */
+export const isCallRule = (rule: HardeningRule) => callNames.some((call) => rule[call] !== undefined);
 export const synCookiesId = (document: Named, zone: string) =>
   `${document.metadata.name}/${zone}:syn-cookies`;
 /** Whether an id, of whatever document, is one of `synCookiesId`: no rule's own may have a colon in it. */
 export const isSynCookiesId = (id: string) => id.endsWith(':syn-cookies');
-export const callDefaultId = (document: Named, call: CallName) => `${document.metadata.name}/default-${call}`;
 
 const strictness: Record<Mode, number> = { off: 0, monitor: 1, enforce: 2 };
 

@@ -1,6 +1,8 @@
 // What a packet or a call comes to, as the evaluator says it and as a twin run or a canary shows it.
 
 import type { ConnectionState } from '../contract/policy.ts';
+import type { ObjectAt } from './evaluate/operations.ts';
+import type { OperationName } from './operation-words.ts';
 
 export type Reason =
   | 'rule'
@@ -24,6 +26,8 @@ export interface Judgement {
   readonly rule: string | null;
   /** The first rule or default in monitor mode that matched on the way; null where none did. */
   readonly monitored: string | null;
+  /** A denial of an operation that also ends the process. */
+  readonly kills?: true;
   /** Packets, where connections are followed; null where they are not, and of what is not IP. */
   readonly state?: ConnectionState | null;
 }
@@ -73,6 +77,16 @@ export interface CallTry {
   readonly expect: Judgement;
 }
 
+/** An operation for the canary to try under the subjects `subjects`, on the object that its label names. */
+export interface OperationTry {
+  readonly subjects: bigint;
+  /** enum husk_operation, and its word. */
+  readonly operation: number;
+  readonly name: OperationName;
+  readonly object: ObjectAt;
+  readonly expect: Judgement;
+}
+
 /** Mirrors what the canary child can do; `address` is 4 or 16 bytes in network order. */
 export type CanaryOperation =
   | {
@@ -89,7 +103,8 @@ export type CanaryOperation =
 export interface Tries {
   readonly packets: readonly PacketTry[];
   readonly calls: readonly CallTry[];
-  /** Rules for which no packet or call was made, as when an earlier rule covers them; stated in the report. */
+  readonly operations: readonly OperationTry[];
+  /** Rules for which no packet, call or operation was made, as when an earlier rule covers them; stated in the report. */
   readonly untried: readonly string[];
   /** Packet rules and defaults that a packet was looked for, of all there are: of too many, a spread. */
   readonly packetRules: { readonly rules: number; readonly of: number };

@@ -14,80 +14,12 @@ import {
   type PacketPolicy,
   type PolicyDocument,
 } from '../contract/policy.ts';
-import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
+import { hardeningPolicySchema } from './hardening-schema.ts';
 import { packetPolicySchema } from './packet-schema.ts';
-import {
-  addresses,
-  addressesMax,
-  addressList,
-  addressSetReference,
-  localName,
-  metadata,
-  mode,
-  optional,
-  portMatch,
-  rulesMax,
-  words,
-} from './shapes.ts';
+import { addresses, addressesMax, metadata, optional } from './shapes.ts';
 
 /** Urgent additions of one list; more belong into the list itself. */
 const additionsMax = 4096;
-
-const callMatch = z.strictObject({
-  to: optional(z.union([addressList, addressSetReference]).describe('Addresses meant; absent: all.')),
-  except: optional(
-    z.union([addressList, addressSetReference]).describe('All addresses but these. Not together with to.'),
-  ),
-  protocol: optional(z.enum(['tcp', 'udp'])),
-  ports: optional(portMatch),
-});
-
-const socketMatch = z.strictObject({
-  family: optional(z.array(words(socketFamilyNumbers)).min(1).max(8)),
-  type: optional(z.array(words(socketTypeNumbers)).min(1).max(8)),
-});
-
-const hardeningRule = z
-  .strictObject({
-    id: localName.describe('Unique in the document; counters and events are kept under document/id.'),
-    mode: optional(mode),
-    connect: optional(callMatch.describe('connect() and every send to an address.')),
-    bind: optional(callMatch),
-    socket: optional(socketMatch),
-    action: z.enum(['allow', 'deny']),
-  })
-  .describe('Exactly one of connect, bind, socket. Deny wins over allow, allow over the default.');
-
-const callDefault = z.enum(['allow', 'deny']);
-
-const hardeningPolicySchema = z.strictObject({
-  apiVersion: z.literal(apiVersion),
-  kind: z.literal('HardeningPolicy'),
-  metadata,
-  spec: z.strictObject({
-    mode,
-    subject: z.strictObject({
-      cgroup: z
-        .string()
-        .max(255)
-        .regex(
-          /^[!--0-~][!-.0-~]*(\/[!--0-~][!-.0-~]*)*$/,
-          'has to be a path below the hardening root such as daemons/httpd, without a slash at its ends',
-        )
-        .describe("A cgroup below the device's hardening root, children included."),
-    }),
-    default: optional(
-      z
-        .strictObject({
-          connect: optional(callDefault),
-          bind: optional(callDefault),
-          socket: optional(callDefault),
-        })
-        .describe('Per call, what happens when no rule matches. Default: allow.'),
-    ),
-    rules: z.array(hardeningRule).max(rulesMax),
-  }),
-});
 
 const addressSetSchema = z.strictObject({
   apiVersion: z.literal(apiVersion),

@@ -1,19 +1,109 @@
-// Which bit stands for which subject: compile.ts writes them into rules, tries.ts asks the canary by them.
+// Which bits stand for which subject: compile.ts writes them into rules, tries.ts asks the canary by them.
+//
+// A subject is what `spec.subject` says, and policies that say the same share it. Most take one bit. A
+// table has room for one denial of every object that exceptions are taken out of, for each bit and
+// operation: where a subject has more of those it takes more bits, side by side (except-layers.ts).
 
-import type { HardeningPolicy, PolicyDocument } from '../contract/policy.ts';
+import { HUSK_SUBJECTS_MAX } from '../../bpf/abi/layout.gen.ts';
+import type { HardeningPolicy, PolicyDocument, Subject } from '../contract/policy.ts';
+import { layersNeeded } from './except-layers.ts';
+import { type BeyondAt, holdTo } from './tables.ts';
+
+export interface NumberedSubject {
+  readonly conditions: SubjectConditions;
+  /** Its lowest bit. */
+  readonly first: number;
+  /** How many bits it takes, one after another. */
+  readonly layers: number;
+  /** Policies that it is the subject of, in order. */
+  readonly documents: readonly HardeningPolicy[];
+}
+
+/** What `spec.subject` says, written out. null: not asked. */
+export interface SubjectConditions {
+  readonly cgroup: string | null;
+  readonly executables: readonly string[] | null;
+  readonly hasDescendants: boolean;
+  readonly applet: string | null;
+  readonly users: readonly number[] | null;
+  /** Tasks of unknown lineage are taken for ones that come from the executable. */
+  readonly takesUnknown: boolean;
+}
 
 export const activeHardening = (documents: readonly PolicyDocument[]): readonly HardeningPolicy[] =>
   documents.filter((one) => one.kind === 'HardeningPolicy').filter((one) => one.spec.mode !== 'off');
 
-/** The cgroups of all policies that are not off, in the order of the documents; bit i stands for the i-th. */
-export const subjectCgroups = (documents: readonly PolicyDocument[]): readonly string[] => [
-  ...new Set(activeHardening(documents).map((one) => one.spec.subject.cgroup)),
-];
+export function conditionsOf(subject: Subject): SubjectConditions {
+  const sorted = <T extends string | number>(value: T | readonly T[] | undefined): readonly T[] | null =>
+    value === undefined
+      ? null
+      : [...new Set(typeof value === 'object' ? value : [value as T])].toSorted((a, b) => (a < b ? -1 : 1));
+  const executables = sorted(subject.executable);
+  return {
+    cgroup: subject.cgroup ?? null,
+    executables,
+    hasDescendants: subject.descendants !== false,
+    applet: subject.applet ?? null,
+    users: sorted(subject.user),
+    takesUnknown: executables !== null && subject.unknown === 'deny',
+  };
+}
+
+/** Cgroup hooks can tell who that is; everything else takes hooks that know the task. */
+export const isCgroupAlone = ({ executables, users }: SubjectConditions) =>
+  executables === null && users === null;
+
+/** The subjects of all policies that are not off, in the order of the documents. */
+export function numberSubjects(documents: readonly PolicyDocument[]): readonly NumberedSubject[] {
+  const groups = new Map<string, { conditions: SubjectConditions; documents: HardeningPolicy[] }>();
+  for (const document of activeHardening(documents)) {
+    const conditions = conditionsOf(document.spec.subject);
+    const key = JSON.stringify(conditions);
+    const group = groups.get(key) ?? { conditions, documents: [] };
+    group.documents.push(document);
+    groups.set(key, group);
+  }
+  let next = 0;
+  return [...groups.values()].map((group) => {
+    const first = next;
+    const layers = layersNeeded(group.documents);
+    next += layers;
+    return { ...group, first, layers };
+  });
+}
+
+/** Refuses more subjects than there are bits. */
+export function holdSubjects(subjects: readonly NumberedSubject[]): void {
+  const last = subjects.at(-1);
+  const bits = last === undefined ? 0 : last.first + last.layers;
+  holdTo(HUSK_SUBJECTS_MAX, bits, 'subjects', (): BeyondAt => {
+    const beyond = subjects.find(({ first, layers }) => first + layers > HUSK_SUBJECTS_MAX);
+    const document = beyond?.documents[0];
+    if (beyond === undefined || document === undefined) return null;
+    const path = ['spec', 'subject'];
+    return { document, path: isCgroupAlone(beyond.conditions) ? [...path, 'cgroup'] : path };
+  });
+}
+
+/** All bits of a subject. */
+export const bitsOf = ({ first, layers }: Pick<NumberedSubject, 'first' | 'layers'>): bigint =>
+  ((1n << BigInt(layers)) - 1n) << BigInt(first);
+
+/** For each bit the cgroup whose tasks have it; null where that alone is not the subject. */
+export const subjectCgroups = (documents: readonly PolicyDocument[]): readonly (string | null)[] =>
+  numberSubjects(documents).flatMap(({ conditions, layers }) =>
+    Array.from({ length: layers }, () => (isCgroupAlone(conditions) ? conditions.cgroup : null)),
+  );
+
+/** For each bit the cgroup that its tasks must be in; null: not asked. */
+export const conditionCgroups = (subjects: readonly NumberedSubject[]): readonly (string | null)[] =>
+  subjects.flatMap(({ conditions, layers }) => Array.from({ length: layers }, () => conditions.cgroup));
 
 /** The bits of a task in `cgroup`: its own and those of every subject above it. */
-export const subjectsOf = (cgroups: readonly string[], cgroup: string): bigint =>
+export const subjectsOf = (cgroups: readonly (string | null)[], cgroup: string): bigint =>
   cgroups.reduce(
-    (bits, one, index) =>
-      cgroup === one || cgroup.startsWith(`${one}/`) ? bits | (1n << BigInt(index)) : bits,
+    (bits, one, index) => (one !== null && isWithin(cgroup, one) ? bits | (1n << BigInt(index)) : bits),
     0n,
   );
+
+export const isWithin = (cgroup: string, above: string) => cgroup === above || cgroup.startsWith(`${above}/`);

@@ -3,10 +3,12 @@
 // It is plain data, so that the console can make one, a test can compare two, and only agent/kernel
 // needs to know what a map is. The bytes in it are laid out as bpf/abi/tables.h says.
 
-import type { HuskGeneration } from '../../bpf/abi/layout.gen.ts';
+import type { HuskGeneration, HuskPathKey } from '../../bpf/abi/layout.gen.ts';
+import type { Tier } from '../contract/policy.ts';
 import type { DeviceView } from './device-view.ts';
 import type { Following } from './following.ts';
 import type { CallName } from './ids.ts';
+import type { Place } from './path-number.ts';
 import type { PolicyZone } from './policy-zones.ts';
 import type { SetImages } from './set-tables/set-image.ts';
 
@@ -33,7 +35,7 @@ export interface CompiledRule {
   readonly id: string;
   /** Dense counter index, from `DeviceFacts.ruleIndex`. */
   readonly index: number;
-  readonly at: 'ingress' | 'egress' | 'call';
+  readonly at: 'ingress' | 'egress' | 'call' | 'operation';
   readonly mode: 'monitor' | 'enforce';
   readonly verdict: 'allow' | 'drop' | 'reject' | 'log' | 'deny';
   /** `document/zone` that it is of; null: it judges calls. */
@@ -85,6 +87,22 @@ export interface DeviceFacts extends DeviceView {
   bootSeconds(moment: string): number | null;
   /** Tables of big sets that were built before; absent: each is built. */
   readonly setImages?: SetImages;
+  /** What the device enforces calls by; absent: it is not asked. */
+  readonly tier?: Tier;
+  /** Where paths are; absent: policies that need hooks that know the task are refused. */
+  readonly paths?: DevicePaths;
+}
+
+/** Paths as the device has them: which objects they name, and which programs go by many names. */
+export interface DevicePaths {
+  /** Random, made with the maps of the hardening programs. */
+  readonly pathKey: HuskPathKey;
+  /** The object an absolute path names, links followed as far as it exists; null: no mount shows it. */
+  placeOf(path: string): Place | null;
+  /** The roots of all that is mounted below the folder. */
+  placesMountedBelow(path: string): readonly Place[];
+  /** Programs that are what they are started as, and the names they have: busybox. */
+  applets(): readonly { readonly executable: string; readonly names: readonly string[] }[];
 }
 
 /** Notes a rule that is being compiled and gives its counter's index. */

@@ -6,13 +6,15 @@ import type { Path } from './faults.ts';
 import type { Table } from './table-image.ts';
 
 export const mapTypes = { hash: 1, array: 2, lpmTrie: 11 } as const;
-/** BPF_F_NO_PREALLOC: the kernel has tries only so. */
+/** BPF_F_NO_PREALLOC: memory by the entries there are. The kernel has tries only so. */
 export const noPrealloc = 1;
 
 /** One entry of a trie: 128 bytes were measured at a hundred thousand, 141 at a million. */
 const bytesPerPrefix = 141;
 /** Header and bucket of an entry of a hash, which takes its entries at once, used or not. */
 const bytesPerHashEntry = 64;
+/** A bucket of a hash that takes its entries one by one: there are as many as entries it may have. */
+const bytesPerBucket = 16;
 /** Every map has a head of its own, and its memory comes in pages. */
 const bytesPerMap = 4096;
 
@@ -101,6 +103,7 @@ export function hashTable(
   kind: number,
   sizes: Pick<Table, 'keySize' | 'valueSize' | 'maxEntries'>,
   rows: readonly Row[],
+  mapFlags = 0,
 ): Table {
   const sorted = rows.toSorted((a, b) => compareBytes(a.key, b.key));
   const keys = new Uint8Array(sorted.length * sizes.keySize);
@@ -109,7 +112,7 @@ export function hashTable(
     keys.set(key, index * sizes.keySize);
     values.set(value, index * sizes.valueSize);
   });
-  return { kind, mapType: mapTypes.hash, mapFlags: 0, ...sizes, count: sorted.length, keys, values };
+  return { kind, mapType: mapTypes.hash, mapFlags, ...sizes, count: sorted.length, keys, values };
 }
 
 function compareBytes(a: Uint8Array, b: Uint8Array): number {
@@ -122,6 +125,10 @@ export function kernelBytesOf(table: Table): number {
     case mapTypes.lpmTrie:
       return bytesPerMap + table.count * bytesPerPrefix;
     case mapTypes.hash:
+      if ((table.mapFlags & noPrealloc) !== 0) {
+        const entries = table.count * (bytesPerHashEntry + table.keySize + table.valueSize);
+        return bytesPerMap + entries + 2 ** Math.ceil(Math.log2(table.maxEntries)) * bytesPerBucket;
+      }
       return bytesPerMap + table.maxEntries * (bytesPerHashEntry + table.keySize + table.valueSize);
     default:
       return bytesPerMap + Math.ceil((table.maxEntries * table.valueSize) / 4096) * 4096;

@@ -10,12 +10,13 @@ import { type DeviceView, usualNeverDrop } from './device-view.ts';
 import type { Tries } from './judgement.ts';
 import type { DeviceFacts } from './table-image.ts';
 import { tryCalls } from './try-calls.ts';
+import { tryOperations } from './try-operations.ts';
 import { tryPackets } from './try-packets.ts';
 
 /** `device`: default one with plain Ethernet interfaces and no addresses. */
 export function makeTries(
   documents: readonly PolicyDocument[],
-  { interfaces }: Pick<DeviceFacts, 'interfaces'>,
+  { interfaces, paths }: Pick<DeviceFacts, 'interfaces' | 'paths'>,
   device: DeviceView = {
     interfaces: interfaces.map((one) => ({
       ...one,
@@ -27,10 +28,13 @@ export function makeTries(
 ): Tries {
   const packets = tryPackets(documents, device);
   const calls = tryCalls(documents);
+  const applets = new Map((paths?.applets() ?? []).map(({ executable, names }) => [executable, names]));
+  const operations = tryOperations(documents, { applets });
   return {
     packets: packets.tries,
     calls: calls.tries,
-    untried: [...packets.untried, ...calls.untried],
+    operations: operations.tries,
+    untried: [...packets.untried, ...calls.untried, ...operations.untried],
     packetRules: packets.sampled,
   };
 }

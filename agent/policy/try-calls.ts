@@ -3,7 +3,7 @@
 import type { HardeningPolicy, HardeningRule, PolicyDocument } from '../contract/policy.ts';
 import { wordsToBytes } from './addresses.ts';
 import { evaluateCall } from './evaluate.ts';
-import { type CallName, callDefaultId, callNames, effectiveMode, ruleId } from './ids.ts';
+import { type CallName, callNames, defaultId, effectiveMode, isCallRule, ruleId } from './ids.ts';
 import type { CallTry, CanaryOperation, Judgement } from './judgement.ts';
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import { allPorts, type PortRange } from './ports.ts';
@@ -11,7 +11,14 @@ import { allAddresses, anyAddresses } from './ranges.ts';
 import { type CallReach, callReach } from './reach.ts';
 import { addressSamples, combinations, portSamples } from './sample.ts';
 import { SetResolver } from './sets.ts';
-import { activeHardening, subjectCgroups, subjectsOf } from './subjects.ts';
+import {
+  activeHardening,
+  conditionsOf,
+  isCgroupAlone,
+  isWithin,
+  subjectCgroups,
+  subjectsOf,
+} from './subjects.ts';
 import type { Tried } from './try-packets.ts';
 
 /** Calls tried for one rule. */
@@ -43,7 +50,8 @@ interface Target {
 
 /** A line of the list as the kernel walks it. */
 interface Line {
-  readonly document: HardeningPolicy;
+  /** null: the subject is more than a cgroup. */
+  readonly cgroup: string | null;
   readonly id: string;
   readonly reach: CallReach;
   readonly mode: 'monitor' | 'enforce';
@@ -54,7 +62,7 @@ export function tryCalls(documents: readonly PolicyDocument[]): Tried<CallTry> {
   const lines = linesOf(documents);
   const tries: CallTry[] = [];
   const untried: string[] = [];
-  for (const cgroup of cgroups) {
+  for (const cgroup of new Set(cgroups.filter((one) => one !== null))) {
     const ofSubject: CallTry[] = [];
     const trying = (call: CanaryOperation): CallTry => ({
       subjects: subjectsOf(cgroups, cgroup),
@@ -64,7 +72,7 @@ export function tryCalls(documents: readonly PolicyDocument[]): Tried<CallTry> {
     // Rules of the subjects above hold here as well.
     const holding = lines.filter((line) => isAbove(line, cgroup));
     holding.forEach((line, index) => {
-      if (line.document.spec.subject.cgroup !== cgroup) return;
+      if (line.cgroup !== cgroup) return;
       const earlier = holding.slice(0, index);
       const isMonitor = line.mode === 'monitor';
       const found = findCalls(trying, {
@@ -80,11 +88,11 @@ export function tryCalls(documents: readonly PolicyDocument[]): Tried<CallTry> {
     const allowed = hasAllowed ? null : findAllowed(trying, holding);
     tries.push(...ofSubject, ...(allowed === null ? [] : [allowed]));
   }
-  return { tries, untried };
+  // The canary's cgroup makes it no other subject, and hooks that see more have no canary of calls.
+  return { tries, untried: [...untried, ...lines.filter((one) => one.cgroup === null).map(({ id }) => id)] };
 }
 
-const isAbove = ({ document }: Line, cgroup: string) =>
-  cgroup === document.spec.subject.cgroup || cgroup.startsWith(`${document.spec.subject.cgroup}/`);
+const isAbove = (line: Line, cgroup: string) => line.cgroup !== null && isWithin(cgroup, line.cgroup);
 
 /** Denials, allowances, then the defaults in the same order, over all documents. */
 function linesOf(documents: readonly PolicyDocument[]): readonly Line[] {
@@ -94,9 +102,11 @@ function linesOf(documents: readonly PolicyDocument[]): readonly Line[] {
     policies.flatMap((document) =>
       document.spec.rules.flatMap((rule): readonly Line[] => {
         const mode = effectiveMode(document.spec.mode, rule.mode);
-        if (rule.action !== action || mode === 'off') return [];
+        if (rule.action !== action || mode === 'off' || !isCallRule(rule)) return [];
         const set = resolver.callMatch(document.metadata.name, rule.connect ?? rule.bind ?? {});
-        return [{ document, id: ruleId(document, rule), reach: callReach(rule, set), mode }];
+        return [
+          { cgroup: cgroupOf(document), id: ruleId(document, rule), reach: callReach(rule, set), mode },
+        ];
       }),
     );
   const defaultLines = (verdict: 'allow' | 'deny') =>
@@ -104,10 +114,15 @@ function linesOf(documents: readonly PolicyDocument[]): readonly Line[] {
       callNames.flatMap((call): readonly Line[] => {
         if (document.spec.default?.[call] !== verdict) return [];
         const mode = document.spec.mode === 'enforce' ? 'enforce' : 'monitor';
-        return [{ document, id: callDefaultId(document, call), reach: anyCall(call), mode }];
+        return [{ cgroup: cgroupOf(document), id: defaultId(document, call), reach: anyCall(call), mode }];
       }),
     );
   return [...ruleLines('deny'), ...ruleLines('allow'), ...defaultLines('deny'), ...defaultLines('allow')];
+}
+
+function cgroupOf({ spec }: HardeningPolicy): string | null {
+  const conditions = conditionsOf(spec.subject);
+  return isCgroupAlone(conditions) ? conditions.cgroup : null;
 }
 
 const anyCall = (call: CallName): CallReach => ({

@@ -84,6 +84,12 @@ enum husk_hook {
     HUSK_HOOK_BIND = 5,
     HUSK_HOOK_SOCKET = 6,
     HUSK_HOOK_TC_INGRESS = 7,
+    HUSK_HOOK_EXEC = 8,
+    HUSK_HOOK_MMAP = 9,
+    HUSK_HOOK_FILE = 10,
+    HUSK_HOOK_MOUNT = 11,
+    HUSK_HOOK_PRIVILEGE = 12,
+    HUSK_HOOK_KERNEL = 13,
 };
 
 /* Where a packet is bound, or made: a bit of what a rule is found by. */
@@ -114,7 +120,12 @@ enum husk_table {
     /* One number for each big set: they share an outer map. */
     HUSK_TABLE_BIG4 = 20,
     HUSK_TABLE_BIG6 = HUSK_TABLE_BIG4 + HUSK_BIG_SETS_MAX,
-    HUSK_TABLE_COUNT = HUSK_TABLE_BIG6 + HUSK_BIG_SETS_MAX,
+    HUSK_TABLE_OPERATIONS = HUSK_TABLE_BIG6 + HUSK_BIG_SETS_MAX,
+    HUSK_TABLE_PROGRAMS = HUSK_TABLE_OPERATIONS + 1,
+    HUSK_TABLE_USERS = HUSK_TABLE_OPERATIONS + 2,
+    HUSK_TABLE_APPLETS = HUSK_TABLE_OPERATIONS + 3,
+    HUSK_TABLE_DECISIONS = HUSK_TABLE_OPERATIONS + 4,
+    HUSK_TABLE_COUNT = HUSK_TABLE_OPERATIONS + 5,
 };
 
 /* Indexes into the per-CPU array `totals` (u64 each). */
@@ -138,6 +149,8 @@ enum husk_total {
     HUSK_TOTAL_COOKIES_GOOD = 19,       /* ACKs that brought one back */
     HUSK_TOTAL_COOKIES_BAD = 20,        /* ACKs dropped that brought none */
     HUSK_TOTAL_OWN_SOURCE = 21,         /* dropped: came in under an address of the device's own */
+    HUSK_TOTAL_TASKS_UNKNOWN = 24,      /* there was no room for a lineage */
+    HUSK_TOTAL_TASKS_FOUND = 25,        /* that were there before the programs */
     HUSK_TOTAL_COUNT = 32,
 };
 
@@ -166,10 +179,12 @@ struct husk_try {
     husk_u64 canary_subjects;
     husk_u32 slot;
     husk_u32 ifindex;
-    husk_u32 came_by; /* egress: the interface by which it came in; 0: made here */
-    husk_u32 state;   /* enum husk_connection_state */
+    husk_u32 came_by;          /* egress: the interface by which it came in; 0: made here */
+    husk_u32 state;            /* enum husk_connection_state */
+    husk_u32 canary_operation; /* enum husk_operation: what hooks of tiers A and B judge of the canary */
+    husk_u32 pad;
 };
-_Static_assert(sizeof(struct husk_try) == 32, "husk_try");
+_Static_assert(sizeof(struct husk_try) == 40, "husk_try");
 
 /* What the last twin run or canary call came to. Twins and canaries touch no counter and no ring. */
 struct husk_tried {

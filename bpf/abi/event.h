@@ -9,6 +9,7 @@ enum husk_event_kind {
     HUSK_EVENT_PACKET = 1,
     HUSK_EVENT_CALL = 2,
     HUSK_EVENT_TRACE = 3, /* a husk_packet_event of a ring of its own: any verdict */
+    HUSK_EVENT_OPERATION = 4,
 };
 
 struct husk_event {

@@ -5,7 +5,7 @@
 
 // Numbers of limits.h, abi.h and tables.h.
 
-export const HUSK_ABI_VERSION = 3;
+export const HUSK_ABI_VERSION = 4;
 export const HUSK_SLOTS = 2;
 export const HUSK_ZONES_MAX = 16;
 export const HUSK_INTERFACES_MAX = 64;
@@ -61,6 +61,9 @@ export const HUSK_NOT_TO = 16;
 export const HUSK_CALL_CONNECT = 1;
 export const HUSK_CALL_BIND = 2;
 export const HUSK_CALL_SOCKET = 4;
+export const HUSK_CALL_TASK_CONNECT = 16;
+export const HUSK_CALL_TASK_BIND = 32;
+export const HUSK_CALL_TASK_SOCKET = 64;
 export const HUSK_CONNECTION_WAYS = 8;
 export const HUSK_CONNECTION_BUCKETS = 2048;
 export const HUSK_CONNECTION_FRAGMENTS = 1024;
@@ -143,6 +146,17 @@ export const HUSK_IFNAME_BYTES = 16;
 export const HUSK_FLOOR_PATTERNS_MAX = 64;
 export const HUSK_FLOOR_COVERED_IN = 1;
 export const HUSK_FLOOR_COVERED_OUT = 2;
+export const HUSK_PROGRAMS_MAX = 1024;
+export const HUSK_USERS_MAX = 256;
+export const HUSK_APPLETS_MAX = 2048;
+export const HUSK_DECISIONS_MAX = 65536;
+export const HUSK_LINEAGE_MAX = 16;
+export const HUSK_PATH_DEPTH_MAX = 32;
+export const HUSK_NAME_BYTES = 256;
+export const HUSK_EVENT_NAMES_BYTES = 320;
+export const HUSK_TASK_LINEAGE_FULL = 1;
+export const HUSK_OPERATION_PATH_CUT = 1;
+export const HUSK_OPERATION_KILLED = 2;
 
 // Enumerations, without the common prefix of their names.
 
@@ -184,6 +198,12 @@ export const HuskHook = {
   BIND: 5,
   SOCKET: 6,
   TC_INGRESS: 7,
+  EXEC: 8,
+  MMAP: 9,
+  FILE: 10,
+  MOUNT: 11,
+  PRIVILEGE: 12,
+  KERNEL: 13,
 } as const;
 export type HuskHook = (typeof HuskHook)[keyof typeof HuskHook];
 
@@ -207,7 +227,12 @@ export const HuskTable = {
   ADDITIONS6: 16,
   BIG4: 20,
   BIG6: 28,
-  COUNT: 36,
+  OPERATIONS: 36,
+  PROGRAMS: 37,
+  USERS: 38,
+  APPLETS: 39,
+  DECISIONS: 40,
+  COUNT: 41,
 } as const;
 export type HuskTable = (typeof HuskTable)[keyof typeof HuskTable];
 
@@ -231,6 +256,8 @@ export const HuskTotal = {
   COOKIES_GOOD: 19,
   COOKIES_BAD: 20,
   OWN_SOURCE: 21,
+  TASKS_UNKNOWN: 24,
+  TASKS_FOUND: 25,
   COUNT: 32,
 } as const;
 export type HuskTotal = (typeof HuskTotal)[keyof typeof HuskTotal];
@@ -239,6 +266,7 @@ export const HuskEventKind = {
   PACKET: 1,
   CALL: 2,
   TRACE: 3,
+  OPERATION: 4,
 } as const;
 export type HuskEventKind = (typeof HuskEventKind)[keyof typeof HuskEventKind];
 
@@ -302,6 +330,55 @@ export const HuskRejectWith = {
   ADMIN: 5,
 } as const;
 export type HuskRejectWith = (typeof HuskRejectWith)[keyof typeof HuskRejectWith];
+
+export const HuskOperation = {
+  EXEC: 1,
+  LOAD: 2,
+  READ: 3,
+  WRITE: 4,
+  CREATE: 5,
+  DELETE: 6,
+  RENAME: 7,
+  LINK: 8,
+  CHMOD: 9,
+  MOUNT: 10,
+  SETUID: 11,
+  CAPABILITY: 12,
+  PTRACE: 13,
+  USERNS: 14,
+  MODULE: 15,
+  BPF: 16,
+  KEXEC: 17,
+  PERF: 18,
+  LOCKDOWN: 19,
+  WRITE_EXECUTE: 20,
+  SOCKET: 21,
+  BIND: 22,
+  LISTEN: 23,
+  CONNECT: 24,
+  COUNT: 32,
+} as const;
+export type HuskOperation = (typeof HuskOperation)[keyof typeof HuskOperation];
+
+export const HuskObjectKind = {
+  ANY: 1,
+  PATH: 2,
+  UNDER: 3,
+  APPLET: 4,
+  TRAIT: 5,
+  NUMBER: 6,
+  DEFAULT: 7,
+} as const;
+export type HuskObjectKind = (typeof HuskObjectKind)[keyof typeof HuskObjectKind];
+
+export const HuskTrait = {
+  MEMFD: 1,
+  DELETED: 2,
+  SETUID: 3,
+  UNRESOLVED: 4,
+  UNLISTED_APPLET: 5,
+} as const;
+export type HuskTrait = (typeof HuskTrait)[keyof typeof HuskTrait];
 
 // Structs: size, offsets, types and codecs. Pads are written as zero and not read.
 
@@ -400,9 +477,10 @@ export interface HuskTry {
   readonly ifindex: number;
   readonly cameBy: number;
   readonly state: number;
+  readonly canaryOperation: number;
 }
 export const HuskTry = {
-  size: 32,
+  size: 40,
   offset: {
     canaryCgroup: 0,
     canarySubjects: 8,
@@ -410,19 +488,22 @@ export const HuskTry = {
     ifindex: 20,
     cameBy: 24,
     state: 28,
+    canaryOperation: 32,
   },
 } as const;
 export function encodeHuskTry(view: DataView, at: number, value: HuskTry): void {
-  mustHold(view, at, 32);
+  mustHold(view, at, 40);
   view.setBigUint64(at + 0, value.canaryCgroup, true);
   view.setBigUint64(at + 8, value.canarySubjects, true);
   view.setUint32(at + 16, value.slot, true);
   view.setUint32(at + 20, value.ifindex, true);
   view.setUint32(at + 24, value.cameBy, true);
   view.setUint32(at + 28, value.state, true);
+  view.setUint32(at + 32, value.canaryOperation, true);
+  putZeros(view, at + 36, 4);
 }
 export function decodeHuskTry(view: DataView, at: number): HuskTry {
-  mustHold(view, at, 32);
+  mustHold(view, at, 40);
   return {
     canaryCgroup: view.getBigUint64(at + 0, true),
     canarySubjects: view.getBigUint64(at + 8, true),
@@ -430,6 +511,7 @@ export function decodeHuskTry(view: DataView, at: number): HuskTry {
     ifindex: view.getUint32(at + 20, true),
     cameBy: view.getUint32(at + 24, true),
     state: view.getUint32(at + 28, true),
+    canaryOperation: view.getUint32(at + 32, true),
   };
 }
 
@@ -495,23 +577,23 @@ export interface HuskGeneration {
   readonly unparseableVerdict: number;
 }
 export const HuskGeneration = {
-  size: 2680,
+  size: 2840,
   offset: {
     serial: 0,
     digest: 8,
     tableDigest: 40,
-    bundleDigest: 1192,
-    connections: 1224,
-    services: 1264,
-    ingressSets: 1584,
-    egressSets: 1616,
-    synLimits: 1648,
-    id: 2672,
-    unparseableVerdict: 2676,
+    bundleDigest: 1352,
+    connections: 1384,
+    services: 1424,
+    ingressSets: 1744,
+    egressSets: 1776,
+    synLimits: 1808,
+    id: 2832,
+    unparseableVerdict: 2836,
   },
   count: {
     digest: 32,
-    tableDigest: 36,
+    tableDigest: 41,
     bundleDigest: 32,
     services: 16,
     ingressSets: 8,
@@ -520,33 +602,33 @@ export const HuskGeneration = {
   },
 } as const;
 export function encodeHuskGeneration(view: DataView, at: number, value: HuskGeneration): void {
-  mustHold(view, at, 2680);
+  mustHold(view, at, 2840);
   view.setBigUint64(at + 0, value.serial, true);
   putBytes(view, at + 8, 32, value.digest, 'digest');
-  putEach(view, at + 40, 32, 36, value.tableDigest, 'tableDigest', (to, one) => putBytes(view, to, 32, one, 'tableDigest'));
-  putBytes(view, at + 1192, 32, value.bundleDigest, 'bundleDigest');
-  encodeHuskConnectionSettings(view, at + 1224, value.connections);
-  putEach(view, at + 1264, 20, 16, value.services, 'services', (to, one) => encodeHuskService(view, to, one));
-  putEach(view, at + 1584, 4, 8, value.ingressSets, 'ingressSets', (to, one) => encodeHuskSetUse(view, to, one));
-  putEach(view, at + 1616, 4, 8, value.egressSets, 'egressSets', (to, one) => encodeHuskSetUse(view, to, one));
-  putEach(view, at + 1648, 64, 16, value.synLimits, 'synLimits', (to, one) => encodeHuskSynLimits(view, to, one));
-  view.setUint32(at + 2672, value.id, true);
-  view.setUint32(at + 2676, value.unparseableVerdict, true);
+  putEach(view, at + 40, 32, 41, value.tableDigest, 'tableDigest', (to, one) => putBytes(view, to, 32, one, 'tableDigest'));
+  putBytes(view, at + 1352, 32, value.bundleDigest, 'bundleDigest');
+  encodeHuskConnectionSettings(view, at + 1384, value.connections);
+  putEach(view, at + 1424, 20, 16, value.services, 'services', (to, one) => encodeHuskService(view, to, one));
+  putEach(view, at + 1744, 4, 8, value.ingressSets, 'ingressSets', (to, one) => encodeHuskSetUse(view, to, one));
+  putEach(view, at + 1776, 4, 8, value.egressSets, 'egressSets', (to, one) => encodeHuskSetUse(view, to, one));
+  putEach(view, at + 1808, 64, 16, value.synLimits, 'synLimits', (to, one) => encodeHuskSynLimits(view, to, one));
+  view.setUint32(at + 2832, value.id, true);
+  view.setUint32(at + 2836, value.unparseableVerdict, true);
 }
 export function decodeHuskGeneration(view: DataView, at: number): HuskGeneration {
-  mustHold(view, at, 2680);
+  mustHold(view, at, 2840);
   return {
     serial: view.getBigUint64(at + 0, true),
     digest: getBytes(view, at + 8, 32),
-    tableDigest: getEach(at + 40, 32, 36, (from) => getBytes(view, from, 32)),
-    bundleDigest: getBytes(view, at + 1192, 32),
-    connections: decodeHuskConnectionSettings(view, at + 1224),
-    services: getEach(at + 1264, 20, 16, (from) => decodeHuskService(view, from)),
-    ingressSets: getEach(at + 1584, 4, 8, (from) => decodeHuskSetUse(view, from)),
-    egressSets: getEach(at + 1616, 4, 8, (from) => decodeHuskSetUse(view, from)),
-    synLimits: getEach(at + 1648, 64, 16, (from) => decodeHuskSynLimits(view, from)),
-    id: view.getUint32(at + 2672, true),
-    unparseableVerdict: view.getUint32(at + 2676, true),
+    tableDigest: getEach(at + 40, 32, 41, (from) => getBytes(view, from, 32)),
+    bundleDigest: getBytes(view, at + 1352, 32),
+    connections: decodeHuskConnectionSettings(view, at + 1384),
+    services: getEach(at + 1424, 20, 16, (from) => decodeHuskService(view, from)),
+    ingressSets: getEach(at + 1744, 4, 8, (from) => decodeHuskSetUse(view, from)),
+    egressSets: getEach(at + 1776, 4, 8, (from) => decodeHuskSetUse(view, from)),
+    synLimits: getEach(at + 1808, 64, 16, (from) => decodeHuskSynLimits(view, from)),
+    id: view.getUint32(at + 2832, true),
+    unparseableVerdict: view.getUint32(at + 2836, true),
   };
 }
 
@@ -2426,9 +2508,387 @@ export function decodeHuskTrace(view: DataView, at: number): HuskTrace {
   };
 }
 
+export interface HuskObject {
+  readonly subject: number;
+  readonly operation: number;
+  readonly kind: number;
+  readonly value: bigint;
+}
+export const HuskObject = {
+  size: 16,
+  offset: {
+    subject: 0,
+    operation: 4,
+    kind: 6,
+    value: 8,
+  },
+} as const;
+export function encodeHuskObject(view: DataView, at: number, value: HuskObject): void {
+  mustHold(view, at, 16);
+  view.setUint32(at + 0, value.subject, true);
+  view.setUint16(at + 4, value.operation, true);
+  view.setUint16(at + 6, value.kind, true);
+  view.setBigUint64(at + 8, value.value, true);
+}
+export function decodeHuskObject(view: DataView, at: number): HuskObject {
+  mustHold(view, at, 16);
+  return {
+    subject: view.getUint32(at + 0, true),
+    operation: view.getUint16(at + 4, true),
+    kind: view.getUint16(at + 6, true),
+    value: view.getBigUint64(at + 8, true),
+  };
+}
+
+export interface HuskDecision {
+  readonly deniedBy: number;
+  readonly wouldDeny: number;
+  readonly allowedBy: number;
+  readonly lifts: number;
+  readonly wouldAllow: number;
+  readonly kills: number;
+}
+export const HuskDecision = {
+  size: 24,
+  offset: {
+    deniedBy: 0,
+    wouldDeny: 4,
+    allowedBy: 8,
+    lifts: 12,
+    wouldAllow: 16,
+    kills: 20,
+  },
+} as const;
+export function encodeHuskDecision(view: DataView, at: number, value: HuskDecision): void {
+  mustHold(view, at, 24);
+  view.setUint32(at + 0, value.deniedBy, true);
+  view.setUint32(at + 4, value.wouldDeny, true);
+  view.setUint32(at + 8, value.allowedBy, true);
+  view.setUint32(at + 12, value.lifts, true);
+  view.setUint32(at + 16, value.wouldAllow, true);
+  view.setUint8(at + 20, value.kills);
+  putZeros(view, at + 21, 3);
+}
+export function decodeHuskDecision(view: DataView, at: number): HuskDecision {
+  mustHold(view, at, 24);
+  return {
+    deniedBy: view.getUint32(at + 0, true),
+    wouldDeny: view.getUint32(at + 4, true),
+    allowedBy: view.getUint32(at + 8, true),
+    lifts: view.getUint32(at + 12, true),
+    wouldAllow: view.getUint32(at + 16, true),
+    kills: view.getUint8(at + 20),
+  };
+}
+
+export interface HuskOperations {
+  readonly subjects: readonly bigint[];
+  readonly withPaths: readonly bigint[];
+  readonly anyProgram: bigint;
+  readonly anyUser: bigint;
+  readonly anyCgroup: bigint;
+  readonly unknown: bigint;
+}
+export const HuskOperations = {
+  size: 544,
+  offset: {
+    subjects: 0,
+    withPaths: 256,
+    anyProgram: 512,
+    anyUser: 520,
+    anyCgroup: 528,
+    unknown: 536,
+  },
+  count: {
+    subjects: 32,
+    withPaths: 32,
+  },
+} as const;
+export function encodeHuskOperations(view: DataView, at: number, value: HuskOperations): void {
+  mustHold(view, at, 544);
+  putEach(view, at + 0, 8, 32, value.subjects, 'subjects', (to, one) => view.setBigUint64(to, one, true));
+  putEach(view, at + 256, 8, 32, value.withPaths, 'withPaths', (to, one) => view.setBigUint64(to, one, true));
+  view.setBigUint64(at + 512, value.anyProgram, true);
+  view.setBigUint64(at + 520, value.anyUser, true);
+  view.setBigUint64(at + 528, value.anyCgroup, true);
+  view.setBigUint64(at + 536, value.unknown, true);
+}
+export function decodeHuskOperations(view: DataView, at: number): HuskOperations {
+  mustHold(view, at, 544);
+  return {
+    subjects: getEach(at + 0, 8, 32, (from) => view.getBigUint64(from, true)),
+    withPaths: getEach(at + 256, 8, 32, (from) => view.getBigUint64(from, true)),
+    anyProgram: view.getBigUint64(at + 512, true),
+    anyUser: view.getBigUint64(at + 520, true),
+    anyCgroup: view.getBigUint64(at + 528, true),
+    unknown: view.getBigUint64(at + 536, true),
+  };
+}
+
+export interface HuskProgram {
+  readonly path: bigint;
+  readonly applet: bigint;
+}
+export const HuskProgram = {
+  size: 16,
+  offset: {
+    path: 0,
+    applet: 8,
+  },
+} as const;
+export function encodeHuskProgram(view: DataView, at: number, value: HuskProgram): void {
+  mustHold(view, at, 16);
+  view.setBigUint64(at + 0, value.path, true);
+  view.setBigUint64(at + 8, value.applet, true);
+}
+export function decodeHuskProgram(view: DataView, at: number): HuskProgram {
+  mustHold(view, at, 16);
+  return {
+    path: view.getBigUint64(at + 0, true),
+    applet: view.getBigUint64(at + 8, true),
+  };
+}
+
+export interface HuskProgramSubjects {
+  readonly own: bigint;
+  readonly lineage: bigint;
+}
+export const HuskProgramSubjects = {
+  size: 16,
+  offset: {
+    own: 0,
+    lineage: 8,
+  },
+} as const;
+export function encodeHuskProgramSubjects(view: DataView, at: number, value: HuskProgramSubjects): void {
+  mustHold(view, at, 16);
+  view.setBigUint64(at + 0, value.own, true);
+  view.setBigUint64(at + 8, value.lineage, true);
+}
+export function decodeHuskProgramSubjects(view: DataView, at: number): HuskProgramSubjects {
+  mustHold(view, at, 16);
+  return {
+    own: view.getBigUint64(at + 0, true),
+    lineage: view.getBigUint64(at + 8, true),
+  };
+}
+
+export interface HuskTask {
+  readonly lineage: readonly HuskProgram[];
+  readonly programs: number;
+  readonly flags: number;
+  readonly generation: number;
+  readonly subjects: bigint;
+  readonly uid: number;
+  readonly pad2: number;
+  readonly rest: readonly bigint[];
+  readonly name: Uint8Array;
+}
+export const HuskTask = {
+  size: 808,
+  offset: {
+    lineage: 0,
+    programs: 256,
+    flags: 260,
+    generation: 264,
+    subjects: 272,
+    uid: 280,
+    pad2: 284,
+    rest: 288,
+    name: 552,
+  },
+  count: {
+    lineage: 16,
+    rest: 33,
+    name: 256,
+  },
+} as const;
+export function encodeHuskTask(view: DataView, at: number, value: HuskTask): void {
+  mustHold(view, at, 808);
+  putEach(view, at + 0, 16, 16, value.lineage, 'lineage', (to, one) => encodeHuskProgram(view, to, one));
+  view.setUint32(at + 256, value.programs, true);
+  view.setUint32(at + 260, value.flags, true);
+  view.setUint32(at + 264, value.generation, true);
+  putZeros(view, at + 268, 4);
+  view.setBigUint64(at + 272, value.subjects, true);
+  view.setUint32(at + 280, value.uid, true);
+  view.setUint32(at + 284, value.pad2, true);
+  putEach(view, at + 288, 8, 33, value.rest, 'rest', (to, one) => view.setBigUint64(to, one, true));
+  putBytes(view, at + 552, 256, value.name, 'name');
+}
+export function decodeHuskTask(view: DataView, at: number): HuskTask {
+  mustHold(view, at, 808);
+  return {
+    lineage: getEach(at + 0, 16, 16, (from) => decodeHuskProgram(view, from)),
+    programs: view.getUint32(at + 256, true),
+    flags: view.getUint32(at + 260, true),
+    generation: view.getUint32(at + 264, true),
+    subjects: view.getBigUint64(at + 272, true),
+    uid: view.getUint32(at + 280, true),
+    pad2: view.getUint32(at + 284, true),
+    rest: getEach(at + 288, 8, 33, (from) => view.getBigUint64(from, true)),
+    name: getBytes(view, at + 552, 256),
+  };
+}
+
+export interface HuskOperationEvent {
+  readonly head: HuskEvent;
+  readonly cgroup: bigint;
+  readonly program: HuskProgram;
+  readonly value: bigint;
+  readonly tgid: number;
+  readonly tid: number;
+  readonly parent: number;
+  readonly uid: number;
+  readonly operation: number;
+  readonly kind: number;
+  readonly device: number;
+  readonly comm: string;
+  readonly names: Uint8Array;
+  readonly namesLength: number;
+  readonly flags: number;
+}
+export const HuskOperationEvent = {
+  size: 432,
+  offset: {
+    head: 0,
+    cgroup: 32,
+    program: 40,
+    value: 56,
+    tgid: 64,
+    tid: 68,
+    parent: 72,
+    uid: 76,
+    operation: 80,
+    kind: 82,
+    device: 84,
+    comm: 88,
+    names: 104,
+    namesLength: 424,
+    flags: 428,
+  },
+  count: {
+    comm: 16,
+    names: 320,
+  },
+} as const;
+export function encodeHuskOperationEvent(view: DataView, at: number, value: HuskOperationEvent): void {
+  mustHold(view, at, 432);
+  encodeHuskEvent(view, at + 0, value.head);
+  view.setBigUint64(at + 32, value.cgroup, true);
+  encodeHuskProgram(view, at + 40, value.program);
+  view.setBigUint64(at + 56, value.value, true);
+  view.setUint32(at + 64, value.tgid, true);
+  view.setUint32(at + 68, value.tid, true);
+  view.setUint32(at + 72, value.parent, true);
+  view.setUint32(at + 76, value.uid, true);
+  view.setUint16(at + 80, value.operation, true);
+  view.setUint16(at + 82, value.kind, true);
+  view.setUint32(at + 84, value.device, true);
+  putText(view, at + 88, 16, value.comm, 'comm');
+  putBytes(view, at + 104, 320, value.names, 'names');
+  view.setUint32(at + 424, value.namesLength, true);
+  view.setUint32(at + 428, value.flags, true);
+}
+export function decodeHuskOperationEvent(view: DataView, at: number): HuskOperationEvent {
+  mustHold(view, at, 432);
+  return {
+    head: decodeHuskEvent(view, at + 0),
+    cgroup: view.getBigUint64(at + 32, true),
+    program: decodeHuskProgram(view, at + 40),
+    value: view.getBigUint64(at + 56, true),
+    tgid: view.getUint32(at + 64, true),
+    tid: view.getUint32(at + 68, true),
+    parent: view.getUint32(at + 72, true),
+    uid: view.getUint32(at + 76, true),
+    operation: view.getUint16(at + 80, true),
+    kind: view.getUint16(at + 82, true),
+    device: view.getUint32(at + 84, true),
+    comm: getText(view, at + 88, 16),
+    names: getBytes(view, at + 104, 320),
+    namesLength: view.getUint32(at + 424, true),
+    flags: view.getUint32(at + 428, true),
+  };
+}
+
+export interface HuskPathKey {
+  readonly mix: readonly bigint[];
+}
+export const HuskPathKey = {
+  size: 32,
+  offset: {
+    mix: 0,
+  },
+  count: {
+    mix: 4,
+  },
+} as const;
+export function encodeHuskPathKey(view: DataView, at: number, value: HuskPathKey): void {
+  mustHold(view, at, 32);
+  putEach(view, at + 0, 8, 4, value.mix, 'mix', (to, one) => view.setBigUint64(to, one, true));
+}
+export function decodeHuskPathKey(view: DataView, at: number): HuskPathKey {
+  mustHold(view, at, 32);
+  return {
+    mix: getEach(at + 0, 8, 4, (from) => view.getBigUint64(from, true)),
+  };
+}
+
+export interface HuskCanaryObject {
+  readonly number: bigint;
+  readonly applet: bigint;
+  readonly whole: bigint;
+  readonly rest: readonly bigint[];
+  readonly depth: number;
+  readonly device: number;
+  readonly hasPath: number;
+  readonly traits: number;
+}
+export const HuskCanaryObject = {
+  size: 296,
+  offset: {
+    number: 0,
+    applet: 8,
+    whole: 16,
+    rest: 24,
+    depth: 280,
+    device: 284,
+    hasPath: 288,
+    traits: 289,
+  },
+  count: {
+    rest: 32,
+  },
+} as const;
+export function encodeHuskCanaryObject(view: DataView, at: number, value: HuskCanaryObject): void {
+  mustHold(view, at, 296);
+  view.setBigUint64(at + 0, value.number, true);
+  view.setBigUint64(at + 8, value.applet, true);
+  view.setBigUint64(at + 16, value.whole, true);
+  putEach(view, at + 24, 8, 32, value.rest, 'rest', (to, one) => view.setBigUint64(to, one, true));
+  view.setUint32(at + 280, value.depth, true);
+  view.setUint32(at + 284, value.device, true);
+  view.setUint8(at + 288, value.hasPath);
+  view.setUint8(at + 289, value.traits);
+  putZeros(view, at + 290, 6);
+}
+export function decodeHuskCanaryObject(view: DataView, at: number): HuskCanaryObject {
+  mustHold(view, at, 296);
+  return {
+    number: view.getBigUint64(at + 0, true),
+    applet: view.getBigUint64(at + 8, true),
+    whole: view.getBigUint64(at + 16, true),
+    rest: getEach(at + 24, 8, 32, (from) => view.getBigUint64(from, true)),
+    depth: view.getUint32(at + 280, true),
+    device: view.getUint32(at + 284, true),
+    hasPath: view.getUint8(at + 288),
+    traits: view.getUint8(at + 289),
+  };
+}
+
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = 'e19a3b12fe59e7873e0805949b0de889bd837d0b97a10059e2c575412d171d74';
+export const layoutDigest = '87bb3803260f26e746dcf50c2a2a0f21f11290762466dcd67fd16fe21410720a';
 
 export interface LayoutField {
   readonly name: string;
@@ -2458,13 +2918,15 @@ export const layout: Layout = {
     { name: 'husk_rule_name', size: 128, fields: [
       { name: 'id', offset: 0, type: 'char[128]' },
     ] },
-    { name: 'husk_try', size: 32, fields: [
+    { name: 'husk_try', size: 40, fields: [
       { name: 'canary_cgroup', offset: 0, type: 'u64' },
       { name: 'canary_subjects', offset: 8, type: 'u64' },
       { name: 'slot', offset: 16, type: 'u32' },
       { name: 'ifindex', offset: 20, type: 'u32' },
       { name: 'came_by', offset: 24, type: 'u32' },
       { name: 'state', offset: 28, type: 'u32' },
+      { name: 'canary_operation', offset: 32, type: 'u32' },
+      { name: 'pad', offset: 36, type: 'u32' },
     ] },
     { name: 'husk_tried', size: 32, fields: [
       { name: 'verdict', offset: 0, type: 'u32' },
@@ -2476,18 +2938,18 @@ export const layout: Layout = {
       { name: 'noted', offset: 24, type: 'u32' },
       { name: 'last_noted', offset: 28, type: 'u32' },
     ] },
-    { name: 'husk_generation', size: 2680, fields: [
+    { name: 'husk_generation', size: 2840, fields: [
       { name: 'serial', offset: 0, type: 'u64' },
       { name: 'digest', offset: 8, type: 'u8[32]' },
-      { name: 'table_digest', offset: 40, type: 'u8[36][32]' },
-      { name: 'bundle_digest', offset: 1192, type: 'u8[32]' },
-      { name: 'connections', offset: 1224, type: 'husk_connection_settings' },
-      { name: 'services', offset: 1264, type: 'husk_service[16]' },
-      { name: 'ingress_sets', offset: 1584, type: 'husk_set_use[8]' },
-      { name: 'egress_sets', offset: 1616, type: 'husk_set_use[8]' },
-      { name: 'syn_limits', offset: 1648, type: 'husk_syn_limits[16]' },
-      { name: 'id', offset: 2672, type: 'u32' },
-      { name: 'unparseable_verdict', offset: 2676, type: 'u32' },
+      { name: 'table_digest', offset: 40, type: 'u8[41][32]' },
+      { name: 'bundle_digest', offset: 1352, type: 'u8[32]' },
+      { name: 'connections', offset: 1384, type: 'husk_connection_settings' },
+      { name: 'services', offset: 1424, type: 'husk_service[16]' },
+      { name: 'ingress_sets', offset: 1744, type: 'husk_set_use[8]' },
+      { name: 'egress_sets', offset: 1776, type: 'husk_set_use[8]' },
+      { name: 'syn_limits', offset: 1808, type: 'husk_syn_limits[16]' },
+      { name: 'id', offset: 2832, type: 'u32' },
+      { name: 'unparseable_verdict', offset: 2836, type: 'u32' },
     ] },
     { name: 'husk_connection_settings', size: 40, fields: [
       { name: 'timeouts', offset: 0, type: 'u32[8]' },
@@ -2854,6 +3316,80 @@ export const layout: Layout = {
       { name: 'flags', offset: 40, type: 'u8' },
       { name: 'pad', offset: 41, type: 'u8[7]' },
     ] },
+    { name: 'husk_object', size: 16, fields: [
+      { name: 'subject', offset: 0, type: 'u32' },
+      { name: 'operation', offset: 4, type: 'u16' },
+      { name: 'kind', offset: 6, type: 'u16' },
+      { name: 'value', offset: 8, type: 'u64' },
+    ] },
+    { name: 'husk_decision', size: 24, fields: [
+      { name: 'denied_by', offset: 0, type: 'u32' },
+      { name: 'would_deny', offset: 4, type: 'u32' },
+      { name: 'allowed_by', offset: 8, type: 'u32' },
+      { name: 'lifts', offset: 12, type: 'u32' },
+      { name: 'would_allow', offset: 16, type: 'u32' },
+      { name: 'kills', offset: 20, type: 'u8' },
+      { name: 'pad', offset: 21, type: 'u8[3]' },
+    ] },
+    { name: 'husk_operations', size: 544, fields: [
+      { name: 'subjects', offset: 0, type: 'u64[32]' },
+      { name: 'with_paths', offset: 256, type: 'u64[32]' },
+      { name: 'any_program', offset: 512, type: 'u64' },
+      { name: 'any_user', offset: 520, type: 'u64' },
+      { name: 'any_cgroup', offset: 528, type: 'u64' },
+      { name: 'unknown', offset: 536, type: 'u64' },
+    ] },
+    { name: 'husk_program', size: 16, fields: [
+      { name: 'path', offset: 0, type: 'u64' },
+      { name: 'applet', offset: 8, type: 'u64' },
+    ] },
+    { name: 'husk_program_subjects', size: 16, fields: [
+      { name: 'own', offset: 0, type: 'u64' },
+      { name: 'lineage', offset: 8, type: 'u64' },
+    ] },
+    { name: 'husk_task', size: 808, fields: [
+      { name: 'lineage', offset: 0, type: 'husk_program[16]' },
+      { name: 'programs', offset: 256, type: 'u32' },
+      { name: 'flags', offset: 260, type: 'u32' },
+      { name: 'generation', offset: 264, type: 'u32' },
+      { name: 'pad', offset: 268, type: 'u32' },
+      { name: 'subjects', offset: 272, type: 'u64' },
+      { name: 'uid', offset: 280, type: 'u32' },
+      { name: 'pad2', offset: 284, type: 'u32' },
+      { name: 'rest', offset: 288, type: 'u64[33]' },
+      { name: 'name', offset: 552, type: 'u8[256]' },
+    ] },
+    { name: 'husk_operation_event', size: 432, fields: [
+      { name: 'head', offset: 0, type: 'husk_event' },
+      { name: 'cgroup', offset: 32, type: 'u64' },
+      { name: 'program', offset: 40, type: 'husk_program' },
+      { name: 'value', offset: 56, type: 'u64' },
+      { name: 'tgid', offset: 64, type: 'u32' },
+      { name: 'tid', offset: 68, type: 'u32' },
+      { name: 'parent', offset: 72, type: 'u32' },
+      { name: 'uid', offset: 76, type: 'u32' },
+      { name: 'operation', offset: 80, type: 'u16' },
+      { name: 'kind', offset: 82, type: 'u16' },
+      { name: 'device', offset: 84, type: 'u32' },
+      { name: 'comm', offset: 88, type: 'char[16]' },
+      { name: 'names', offset: 104, type: 'u8[320]' },
+      { name: 'names_length', offset: 424, type: 'u32' },
+      { name: 'flags', offset: 428, type: 'u32' },
+    ] },
+    { name: 'husk_path_key', size: 32, fields: [
+      { name: 'mix', offset: 0, type: 'u64[4]' },
+    ] },
+    { name: 'husk_canary_object', size: 296, fields: [
+      { name: 'number', offset: 0, type: 'u64' },
+      { name: 'applet', offset: 8, type: 'u64' },
+      { name: 'whole', offset: 16, type: 'u64' },
+      { name: 'rest', offset: 24, type: 'u64[32]' },
+      { name: 'depth', offset: 280, type: 'u32' },
+      { name: 'device', offset: 284, type: 'u32' },
+      { name: 'has_path', offset: 288, type: 'u8' },
+      { name: 'traits', offset: 289, type: 'u8' },
+      { name: 'pad', offset: 290, type: 'u8[6]' },
+    ] },
   ],
   enums: [
     { name: 'husk_verdict', values: [
@@ -2888,6 +3424,12 @@ export const layout: Layout = {
       ['HUSK_HOOK_BIND', 5],
       ['HUSK_HOOK_SOCKET', 6],
       ['HUSK_HOOK_TC_INGRESS', 7],
+      ['HUSK_HOOK_EXEC', 8],
+      ['HUSK_HOOK_MMAP', 9],
+      ['HUSK_HOOK_FILE', 10],
+      ['HUSK_HOOK_MOUNT', 11],
+      ['HUSK_HOOK_PRIVILEGE', 12],
+      ['HUSK_HOOK_KERNEL', 13],
     ] },
     { name: 'husk_table', values: [
       ['HUSK_TABLE_GENERATION', 0],
@@ -2909,7 +3451,12 @@ export const layout: Layout = {
       ['HUSK_TABLE_ADDITIONS6', 16],
       ['HUSK_TABLE_BIG4', 20],
       ['HUSK_TABLE_BIG6', 28],
-      ['HUSK_TABLE_COUNT', 36],
+      ['HUSK_TABLE_OPERATIONS', 36],
+      ['HUSK_TABLE_PROGRAMS', 37],
+      ['HUSK_TABLE_USERS', 38],
+      ['HUSK_TABLE_APPLETS', 39],
+      ['HUSK_TABLE_DECISIONS', 40],
+      ['HUSK_TABLE_COUNT', 41],
     ] },
     { name: 'husk_total', values: [
       ['HUSK_TOTAL_INGRESS', 0],
@@ -2931,12 +3478,15 @@ export const layout: Layout = {
       ['HUSK_TOTAL_COOKIES_GOOD', 19],
       ['HUSK_TOTAL_COOKIES_BAD', 20],
       ['HUSK_TOTAL_OWN_SOURCE', 21],
+      ['HUSK_TOTAL_TASKS_UNKNOWN', 24],
+      ['HUSK_TOTAL_TASKS_FOUND', 25],
       ['HUSK_TOTAL_COUNT', 32],
     ] },
     { name: 'husk_event_kind', values: [
       ['HUSK_EVENT_PACKET', 1],
       ['HUSK_EVENT_CALL', 2],
       ['HUSK_EVENT_TRACE', 3],
+      ['HUSK_EVENT_OPERATION', 4],
     ] },
     { name: 'husk_connection_state', values: [
       ['HUSK_CONNECTION_NONE', 0],
@@ -2984,6 +3534,49 @@ export const layout: Layout = {
       ['HUSK_REJECT_HOST', 3],
       ['HUSK_REJECT_NET', 4],
       ['HUSK_REJECT_ADMIN', 5],
+    ] },
+    { name: 'husk_operation', values: [
+      ['HUSK_OPERATION_EXEC', 1],
+      ['HUSK_OPERATION_LOAD', 2],
+      ['HUSK_OPERATION_READ', 3],
+      ['HUSK_OPERATION_WRITE', 4],
+      ['HUSK_OPERATION_CREATE', 5],
+      ['HUSK_OPERATION_DELETE', 6],
+      ['HUSK_OPERATION_RENAME', 7],
+      ['HUSK_OPERATION_LINK', 8],
+      ['HUSK_OPERATION_CHMOD', 9],
+      ['HUSK_OPERATION_MOUNT', 10],
+      ['HUSK_OPERATION_SETUID', 11],
+      ['HUSK_OPERATION_CAPABILITY', 12],
+      ['HUSK_OPERATION_PTRACE', 13],
+      ['HUSK_OPERATION_USERNS', 14],
+      ['HUSK_OPERATION_MODULE', 15],
+      ['HUSK_OPERATION_BPF', 16],
+      ['HUSK_OPERATION_KEXEC', 17],
+      ['HUSK_OPERATION_PERF', 18],
+      ['HUSK_OPERATION_LOCKDOWN', 19],
+      ['HUSK_OPERATION_WRITE_EXECUTE', 20],
+      ['HUSK_OPERATION_SOCKET', 21],
+      ['HUSK_OPERATION_BIND', 22],
+      ['HUSK_OPERATION_LISTEN', 23],
+      ['HUSK_OPERATION_CONNECT', 24],
+      ['HUSK_OPERATION_COUNT', 32],
+    ] },
+    { name: 'husk_object_kind', values: [
+      ['HUSK_OBJECT_ANY', 1],
+      ['HUSK_OBJECT_PATH', 2],
+      ['HUSK_OBJECT_UNDER', 3],
+      ['HUSK_OBJECT_APPLET', 4],
+      ['HUSK_OBJECT_TRAIT', 5],
+      ['HUSK_OBJECT_NUMBER', 6],
+      ['HUSK_OBJECT_DEFAULT', 7],
+    ] },
+    { name: 'husk_trait', values: [
+      ['HUSK_TRAIT_MEMFD', 1],
+      ['HUSK_TRAIT_DELETED', 2],
+      ['HUSK_TRAIT_SETUID', 3],
+      ['HUSK_TRAIT_UNRESOLVED', 4],
+      ['HUSK_TRAIT_UNLISTED_APPLET', 5],
     ] },
   ],
 };

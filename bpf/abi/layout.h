@@ -14,6 +14,7 @@
 #include "connections.h"
 #include "event.h"
 #include "floor.h"
+#include "hardening.h"
 #include "rate.h"
 #include "sets.h"
 #include "tables.h"
@@ -73,6 +74,15 @@ LAYOUT_STRUCT(husk_event);
 LAYOUT_STRUCT(husk_packet_event);
 LAYOUT_STRUCT(husk_call_event);
 LAYOUT_STRUCT(husk_trace);
+LAYOUT_STRUCT(husk_object);
+LAYOUT_STRUCT(husk_decision);
+LAYOUT_STRUCT(husk_operations);
+LAYOUT_STRUCT(husk_program);
+LAYOUT_STRUCT(husk_program_subjects);
+LAYOUT_STRUCT(husk_task);
+LAYOUT_STRUCT(husk_operation_event);
+LAYOUT_STRUCT(husk_path_key);
+LAYOUT_STRUCT(husk_canary_object);
 
 LAYOUT_ENUM(husk_verdict);
 LAYOUT_ENUM(husk_reason);
@@ -88,5 +98,8 @@ LAYOUT_ENUM(husk_limit_per);
 LAYOUT_ENUM(husk_limit_over);
 LAYOUT_ENUM(husk_course);
 LAYOUT_ENUM(husk_reject_with);
+LAYOUT_ENUM(husk_operation);
+LAYOUT_ENUM(husk_object_kind);
+LAYOUT_ENUM(husk_trait);
 
 #endif

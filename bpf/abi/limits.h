@@ -4,7 +4,7 @@
 #define HUSK_ABI_LIMITS_H
 
 /* Part of the pin path: user space with another version builds beside, never adopts. */
-#define HUSK_ABI_VERSION 3
+#define HUSK_ABI_VERSION 4
 
 /* Live and standby; the one slot bit of the live word leaves no room for a third. */
 #define HUSK_SLOTS 2

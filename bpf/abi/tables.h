@@ -230,6 +230,10 @@ _Static_assert(sizeof(struct husk_prefix6) == 20, "husk_prefix6");
 #define HUSK_CALL_CONNECT 1
 #define HUSK_CALL_BIND 2
 #define HUSK_CALL_SOCKET 4
+/* The same for subjects that are more than a cgroup, which cgroup hooks can't tell: they pass these over. */
+#define HUSK_CALL_TASK_CONNECT 16
+#define HUSK_CALL_TASK_BIND 32
+#define HUSK_CALL_TASK_SOCKET 64
 
 /* HUSK_TABLE_CALLS: array of one husk_call_list, denials first, then allowances, then defaults. */
 struct husk_call_rule {

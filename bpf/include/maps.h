@@ -194,6 +194,20 @@ SLOTS(calls_slots, WIDE(struct husk_call_list));
 SLOTS(call_set4_slots, TRIE(struct husk_prefix4));
 SLOTS(call_set6_slots, TRIE(struct husk_prefix6));
 
+/* What hardening judges by: abi/hardening.h. */
+SLOTS(operations_slots, WIDE(struct husk_operations));
+SLOTS(programs_slots, TABLE(HUSK_PROGRAMS_MAX, struct husk_program, struct husk_program_subjects));
+SLOTS(users_slots, TABLE(HUSK_USERS_MAX, husk_u32, husk_u64));
+SLOTS(applets_slots, TABLE(HUSK_APPLETS_MAX, struct husk_program, husk_u32));
+
+#define DECISIONS                                                                                            \
+    __uint(type, BPF_MAP_TYPE_HASH);                                                                         \
+    __uint(map_flags, BPF_F_NO_PREALLOC);                                                                    \
+    __uint(max_entries, HUSK_DECISIONS_MAX);                                                                 \
+    __uint(key_size, sizeof(struct husk_object));                                                            \
+    __uint(value_size, sizeof(struct husk_decision));
+SLOTS(decisions_slots, DECISIONS);
+
 static __always_inline husk_u32 rules_place(husk_u32 slot, husk_u32 is_egress)
 {
     return slot * 2 + is_egress;

@@ -18,6 +18,17 @@ export function eventWords(event: HuskEvent): string {
         event.call === 'socket' ? `${event.family} ${event.type}` : endpoint(event.address, event.port);
       return `${wouldBe(event.mode, event.verdict)} ${event.call} ${where} of ${event.command} (${event.pid}, uid ${event.uid}) in ${event.cgroup} by ${event.rule ?? 'default'}${times}`;
     }
+    case 'operation': {
+      const times = event.count > 1 ? ` ×${event.count}` : '';
+      const what = [
+        event.operation,
+        ...(event.path === null ? [] : [event.path]),
+        ...(event.number === undefined ? [] : [String(event.number)]),
+        ...(event.traits ?? []).map((trait) => `(${trait})`),
+      ].join(' ');
+      const end = event.killed === true ? ', ended' : '';
+      return `${wouldBe(event.mode, event.verdict)} ${what} of ${event.command} (${event.pid}, uid ${event.uid}) in ${event.cgroup}${end} by ${event.rule ?? 'default'}${times}`;
+    }
     case 'audit':
       return `${event.what} ${JSON.stringify(event.detail)}`;
     case 'gap':

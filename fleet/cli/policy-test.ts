@@ -118,7 +118,8 @@ async function testFile(
       throw new CaseError(`${file}: has no policy; --policy may name one`);
     }
     const { checked, failures, documents: judgedBy } = runCase(one, documents);
-    if (checked === 0) throw new CaseError(`${file}: expects nothing: it has no packets, calls or faults`);
+    if (checked === 0)
+      throw new CaseError(`${file}: expects nothing: it has no packets, calls, operations or faults`);
     // A device of the case's own, and what goes from packet to packet, is nothing a program knows that is only tried.
     if (!byKernel || judgedBy.length === 0 || one.packets.length === 0 || one.device !== null) {
       return { file, checked, byKernel: 0, failures, error: null };

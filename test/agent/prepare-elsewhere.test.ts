@@ -21,6 +21,8 @@ function request(documents: readonly unknown[] = policyDropping('192.0.2.1')): P
     bundle: Buffer.from(bundle),
     tenant: 'acme',
     device: { interfaces: [plainInterface({ name: 'wan0', index: 1 })], neverDrop: usualNeverDrop },
+    tier: null,
+    pathKey: null,
     time: { bootMs: 1000, wallMs: Date.UTC(2026, 10, 1) },
     counters: { max: 64, given: [['a/b', 7]], inUse: [7] },
     isToBeProven: true,

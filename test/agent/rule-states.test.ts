@@ -31,12 +31,21 @@ t.test('a rule of several entries is one rule', async (t) => {
 t.test('a proof says how much it tried', async (t) => {
   const packetRules = { rules: 9, of: 9 };
   t.equal(
-    describeProof({ packets: 10, calls: 4, untried: [], packetRules }),
+    describeProof({ packets: 10, calls: 4, operations: 0, untried: [], packetRules }),
     '10 packets by twin run, 4 calls by canary',
   );
-  t.match(describeProof({ packets: 1, calls: 0, untried: ['a'], packetRules }), /1 rules not tried$/);
+  t.match(
+    describeProof({ packets: 1, calls: 0, operations: 0, untried: ['a'], packetRules }),
+    /1 rules not tried$/,
+  );
   t.equal(
-    describeProof({ packets: 902, calls: 0, untried: ['a', 'b'], packetRules: { rules: 900, of: 70_001 } }),
+    describeProof({
+      packets: 902,
+      calls: 0,
+      operations: 0,
+      untried: ['a', 'b'],
+      packetRules: { rules: 900, of: 70_001 },
+    }),
     '902 packets by twin run, 0 calls by canary, 2 rules not tried, only 900 of 70001 packet rules and defaults looked at',
   );
 });

@@ -383,7 +383,14 @@ t.test('calls', { skip: programsMissing() }, async (t) => {
           allow(412, onConnect),
         ],
       });
-      const label = { slot: 1, ifindex: 0, canaryCgroup: lab.cgroupId(canary), cameBy: 0, state: 0 };
+      const label = {
+        slot: 1,
+        ifindex: 0,
+        canaryCgroup: lab.cgroupId(canary),
+        canaryOperation: 0,
+        cameBy: 0,
+        state: 0,
+      };
       const quiet = lab.snapshot([410, 411, 412]);
       const events = await lab.callEvents(async () => {
         lab.setLabel({ ...label, canarySubjects: subject });

@@ -369,7 +369,15 @@ export class ProgramLab {
   }
 }
 
-const noLabel: HuskTry = { slot: 0, ifindex: 0, canaryCgroup: 0n, canarySubjects: 0n, cameBy: 0, state: 0 };
+const noLabel: HuskTry = {
+  slot: 0,
+  ifindex: 0,
+  canaryCgroup: 0n,
+  canarySubjects: 0n,
+  canaryOperation: 0,
+  cameBy: 0,
+  state: 0,
+};
 /** Where their benches are: `enum role`. */
 const twins = {
   ingress: { object: 'xdp_ingress', role: 3 },

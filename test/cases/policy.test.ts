@@ -9,12 +9,14 @@ import t, { type Test } from 'tap';
 import { type Case, readCase, verdictText } from '../../agent/policy/cases/read-case.ts';
 import { compareVerdicts, judgePackets } from '../../agent/policy/cases/run-case.ts';
 import { compile } from '../../agent/policy/compile.ts';
-import { evaluateCall } from '../../agent/policy/evaluate.ts';
+import { evaluateCall, evaluateOperation } from '../../agent/policy/evaluate.ts';
 import { formatFault } from '../../agent/policy/faults.ts';
+import { plainPaths } from '../../agent/policy/plain-paths.ts';
 import { readAndCheck } from '../../agent/policy/read.ts';
 import { subjectCgroups, subjectsOf } from '../../agent/policy/subjects.ts';
 import { KernelLab, kernelMissing, labFacts } from '../agent/policy/kernel-lab.ts';
 import { judgeCall } from './interpret.ts';
+import { judgeOperation } from './interpret-operations.ts';
 import { renderImage } from './render-image.ts';
 
 const folder = join(import.meta.dirname, 'policy');
@@ -33,6 +35,7 @@ t.test('there are cases, and their packets, calls, faults and tables', async (t)
   t.ok(cases.length >= 12, `${cases.length} cases`);
   t.ok(count((one) => one.packets.length) > 150, 'packets');
   t.ok(count((one) => one.calls.length) > 25, 'calls');
+  t.ok(count((one) => one.operations.length) > 100, 'operations');
   t.ok(count((one) => one.faults.length) > 30, 'faults');
   t.ok(count((one) => one.tables?.length ?? 0) > 30, 'lines of tables');
 });
@@ -67,6 +70,10 @@ async function judge(
       `${packet.line}: ${packet.text}`,
     );
   });
+  judgeOperations(t, one, documents);
+  // Hardening programs have no twin: what their tables come to in a kernel is tried in a guest (test/device).
+  if (one.operations.length > 0) return;
+
   // What goes from one packet to the next, and what a device adds, the tables and twins of this test do not know.
   if (one.device !== null) return;
 
@@ -105,3 +112,24 @@ async function judge(
   }
   if (lab === null) t.comment(`kernel left out: ${missing}`);
 }
+
+function judgeOperations(t: Test, one: Case, documents: Parameters<typeof compile>[0]): void {
+  const paths = plainPaths(one.applets);
+  const cgroups = subjectCgroupNames(documents);
+  const cgroupId = (path: string) => (cgroups.includes(path) ? BigInt(cgroups.indexOf(path) + 1) : null);
+  const facts = labFacts([]);
+  const image = one.operations.length === 0 ? null : compile(documents, { ...facts, paths, cgroupId });
+  for (const operation of one.operations) {
+    const found = evaluateOperation(documents, operation, one);
+    t.equal(verdictText(found), verdictText(operation.expect), operation.text);
+    if (image === null) continue;
+    const byTables = judgeOperation(image, (index) => facts.ids[index] ?? null, operation, {
+      paths,
+      cgroupId,
+    });
+    t.equal(verdictText(byTables), verdictText(operation.expect), `tables: ${operation.text}`);
+  }
+}
+
+const subjectCgroupNames = (documents: Parameters<typeof compile>[0]) =>
+  documents.flatMap((one) => (one.kind === 'HardeningPolicy' ? (one.spec.subject.cgroup ?? []) : []));

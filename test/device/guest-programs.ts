@@ -30,7 +30,8 @@ export function programMissing(): string | false {
 export function builtObjects(): string[] {
   return readdirSync(join(root, 'bpf'))
     .filter((file) => file.endsWith('.bpf.c'))
-    .map((file) => file.replace(/c$/, 'o'));
+    .map((file) => file.replace(/c$/, 'o'))
+    .flatMap((file) => (file.startsWith('guard_') ? [file, file.replace('.bpf.o', '_b.bpf.o')] : [file]));
 }
 
 /** Files that let a guest run `node /husk/build/<name>.cjs` for each of these programs. */

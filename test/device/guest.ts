@@ -44,13 +44,13 @@ export class Guest {
 
   /**
    * Boots a guest that has these files. Throws where it does not come up within a minute and a half; what its
-   * kernel said is in `build/device/<kernel>.console` then.
+   * kernel said is in `build/device/<kernel>.console` then. `append` goes to the kernel's command line.
    */
-  static async boot(name: KernelName, files: GuestFiles): Promise<Guest> {
+  static async boot(name: KernelName, files: GuestFiles, append = ''): Promise<Guest> {
     const kernel = findKernel(name);
     if (kernel === null) throw new Error(`no ${name} kernel in the cache`);
     const started = Date.now();
-    const machine = new Machine(kernel, files);
+    const machine = new Machine(kernel, files, append);
     try {
       await machine.line((line) => (line === 'husk-ready' ? true : undefined), bootMsMax, 'boot');
       return new Guest(kernel, Date.now() - started, machine);

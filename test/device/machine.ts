@@ -64,17 +64,21 @@ export class Machine {
   #ended = false;
   #errors = '';
 
-  constructor(kernel: GuestKernel, files: GuestFiles) {
+  constructor(kernel: GuestKernel, files: GuestFiles, append = '') {
     this.#kernel = kernel;
     const { work, initramfs } = prepareFolder(kernel, files, this.#undo);
     this.#console = join(work, 'console');
     const serial = ['-serial', `file:${this.#console}`, '-serial', 'stdio'];
     const [program, ...before] = dyingWithUs;
-    this.#child = spawn(program, [...before, qemu, ...machineArguments(kernel, initramfs, ''), ...serial], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      // Ctrl-C reaches the test alone, which then takes the guest down.
-      detached: true,
-    });
+    this.#child = spawn(
+      program,
+      [...before, qemu, ...machineArguments(kernel, initramfs, append), ...serial],
+      {
+        stdio: ['pipe', 'pipe', 'pipe'],
+        // Ctrl-C reaches the test alone, which then takes the guest down.
+        detached: true,
+      },
+    );
     this.#undo.add('the guest', () => this.#kill());
     this.#late = setTimeout(() => this.#child.kill('SIGKILL'), lifeMsMax);
     this.#listen();

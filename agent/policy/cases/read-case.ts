@@ -4,8 +4,10 @@ import type { ConnectionState } from '../../contract/policy.ts';
 import { messageOf } from '../../contract/thrown.ts';
 import { parseAddress } from '../addresses.ts';
 import type { DeviceView } from '../device-view.ts';
+import type { OperationAt } from '../evaluate.ts';
 import type { CanaryOperation, Judgement, PacketAt, Reason } from '../judgement.ts';
 import { protocolNumbers, socketFamilyNumbers, socketTypeNumbers } from '../numbers.ts';
+import { readApplets, readOperation } from './operation-line.ts';
 import { PacketLines } from './packet-line.ts';
 import { readDevice } from './read-device.ts';
 
@@ -24,6 +26,9 @@ export interface Case {
   readonly faults: readonly string[];
   readonly packets: readonly PacketCase[];
   readonly calls: readonly CallCase[];
+  readonly operations: readonly OperationCase[];
+  /** Programs of many applets, and the names they have. */
+  readonly applets: ReadonlyMap<string, readonly string[]>;
   /** Lines of the table image as the project's tests render it; null where the case does not say. */
   readonly tables: readonly string[] | null;
 }
@@ -45,7 +50,23 @@ export interface CallCase {
   readonly expect: Judgement;
 }
 
-const sections = ['policy', 'next', 'device', 'faults', 'packets', 'calls', 'tables'] as const;
+export interface OperationCase extends OperationAt {
+  readonly line: number;
+  readonly text: string;
+  readonly expect: Judgement;
+}
+
+const sections = [
+  'policy',
+  'next',
+  'device',
+  'applets',
+  'faults',
+  'packets',
+  'calls',
+  'operations',
+  'tables',
+] as const;
 type Section = (typeof sections)[number];
 
 interface Line {
@@ -103,6 +124,11 @@ export function readCase(text: string, file: string): Case {
     faults: lines('faults').map(({ text }) => text),
     packets: readPackets(each, new PacketLines(device)),
     calls: each('calls', readCall),
+    operations: each('operations', ({ number, text }) => {
+      const [, operation = '', verdict = ''] = /^(.*) => (.*)$/.exec(text) ?? [];
+      return { line: number, text, ...readOperation(operation), expect: readVerdict(verdict) };
+    }),
+    applets: new Map(each('applets', ({ text }) => readApplets(text))),
     tables: parts.has('tables') ? lines('tables').map(({ text }) => text) : null,
   };
 }
@@ -177,10 +203,11 @@ function addressCall(
 }
 
 /** What `readVerdict` reads. */
-export function verdictText({ verdict, reason, rule, monitored, state }: Judgement): string {
+export function verdictText({ verdict, reason, rule, monitored, state, kills }: Judgement): string {
   const by = rule === null ? reason : reason === 'limited' ? `limited by ${rule}` : `by ${rule}`;
   const noted = monitored === null ? '' : ` monitored ${monitored}`;
-  return `${verdict} ${by}${noted}${state === undefined ? '' : ` state ${state ?? 'none'}`}`;
+  const killed = kills === true ? ' kills' : '';
+  return `${verdict} ${by}${killed}${noted}${state === undefined ? '' : ` state ${state ?? 'none'}`}`;
 }
 
 const reasons: readonly string[] = [
@@ -199,14 +226,14 @@ const states: readonly string[] = [
   'invalid',
 ] satisfies readonly ConnectionState[];
 
-/** `drop by p/rule`, `drop limited by p/rule`, `allow never-drop`, with `monitored p/rule` and `state new` or without. */
+/** `drop by p/rule`, `drop limited by p/rule`, `allow never-drop`, with `kills`, `monitored p/rule` and `state new` or without. */
 export function readVerdict(text: string): Judgement {
   const parts =
-    /^(allow|drop|reject|deny)(?:( limited)? by (\S+)| (\S+))?(?: monitored (\S+))?(?: state (\S+))?$/.exec(
+    /^(allow|drop|reject|deny)(?:( limited)? by (\S+)| (\S+))?( kills)?(?: monitored (\S+))?(?: state (\S+))?$/.exec(
       text,
     );
   if (parts === null) throw new Error(`"${text}" is no verdict`);
-  const [, verdict, limited, rule, reason, monitored, state] = parts;
+  const [, verdict, limited, rule, reason, kills, monitored, state] = parts;
   if (rule === undefined && (reason === undefined || !reasons.includes(reason))) {
     throw new Error('a verdict says the rule or the reason');
   }
@@ -220,6 +247,7 @@ export function readVerdict(text: string): Judgement {
     reason: rule === undefined ? (reason as Reason) : byRule,
     rule: rule ?? null,
     monitored: monitored ?? null,
+    ...(kills === undefined ? {} : { kills: true }),
     ...(state === undefined ? {} : { state: state === 'none' ? null : (state as ConnectionState) }),
   };
 }

@@ -1,7 +1,7 @@
 // Whether the evaluator gives the verdicts and faults that a case expects.
 
 import type { PolicyDocument } from '../../contract/policy.ts';
-import { evaluateCall, evaluatePacket, PacketEvaluator } from '../evaluate.ts';
+import { evaluateCall, evaluateOperation, evaluatePacket, PacketEvaluator } from '../evaluate.ts';
 import { formatFault } from '../faults.ts';
 import type { Judgement } from '../judgement.ts';
 import { readAndCheck } from '../read.ts';
@@ -22,7 +22,7 @@ export interface CaseFailure {
 export interface CaseRun {
   /** Those judged by; empty where the policy was refused. */
   readonly documents: readonly PolicyDocument[];
-  /** Packets, calls and faults that were held against what was found. */
+  /** Packets, calls, operations and faults that were held against what was found. */
   readonly checked: number;
   readonly failures: readonly CaseFailure[];
 }
@@ -45,7 +45,10 @@ function judgeAll(one: Case, documents: readonly PolicyDocument[]): CaseRun {
     return judgement === undefined ? [] : [compareVerdicts(packet, judgement, 'evaluator')];
   });
   const calls = one.calls.map((call) => compareVerdicts(call, evaluateCall(documents, call), 'evaluator'));
-  const compared = [...packets, ...calls];
+  const operations = one.operations.map((operation) =>
+    compareVerdicts(operation, evaluateOperation(documents, operation, one), 'evaluator'),
+  );
+  const compared = [...packets, ...calls, ...operations];
   return { documents, checked: compared.length, failures: compared.filter((failure) => failure !== null) };
 }
 
@@ -65,7 +68,7 @@ export function judgePackets(
 
 /** A refused policy judges nothing, and verdicts that wait for it do not hold. */
 function refuseAll(one: Case): CaseRun {
-  const waiting = [...one.packets, ...one.calls];
+  const waiting = [...one.packets, ...one.calls, ...one.operations];
   const failures = waiting.map(({ line, text, expect }) => ({
     ...{ line, text, by: 'evaluator' as const, expected: verdictText(expect) },
     found: 'nothing: the policy is refused',

@@ -6,9 +6,10 @@ import type {
   HardeningRule,
   PolicyDocument,
   SocketMatch,
+  Subject,
 } from '../../contract/policy.ts';
 import { bytesToWords, isIpv4 } from '../addresses.ts';
-import { type CallName, callDefaultId, callNames, effectiveMode, ruleId } from '../ids.ts';
+import { type CallName, callNames, defaultId, effectiveMode, isCallRule, ruleId } from '../ids.ts';
 import type { CanaryOperation, Judgement } from '../judgement.ts';
 import { protocolNumber, socketFamilyNumbers, socketTypeNumbers } from '../numbers.ts';
 import { type PortRange, portRanges, portsHold } from '../ports.ts';
@@ -16,11 +17,14 @@ import { anyAddresses, holds } from '../ranges.ts';
 import { SetResolver } from '../sets.ts';
 import { unreadable } from './checked.ts';
 import { plain } from './lines.ts';
+import { isCgroupOnly, isSubject, type TaskAt } from './subjects.ts';
 
 export interface CallAt {
   /** The cgroup of the caller, relative to the hardening root. */
   readonly cgroup: string;
   readonly call: CanaryOperation;
+  /** What is known of the task besides, where hooks see it; absent: subjects that are more than a cgroup are of nobody. */
+  readonly task?: Omit<TaskAt, 'cgroup'>;
 }
 
 /** A rule or default as it is walked. */
@@ -31,14 +35,33 @@ interface Line {
   readonly matches: (call: Call) => boolean;
 }
 
-interface Subject {
-  readonly cgroup: string;
+interface JudgedSubject {
+  readonly subject: Subject;
   readonly rules: readonly Line[];
   readonly defaults: readonly Line[];
 }
 
+/** Cgroup hooks judge by subjects that are a cgroup, hooks that see the task by all others: a denial of either holds. */
 export function evaluateCall(documents: readonly PolicyDocument[], at: CallAt): Judgement {
-  const subjects = subjectsOf(documents).filter((one) => isBelow(at.cgroup, one.cgroup));
+  const { cgroup, task = { lineage: [], lineageKnown: true, user: -1 } } = at;
+  const holding = subjectsOf(documents).filter(({ subject }) => isSubject(subject, { ...task, cgroup }));
+  const byCgroup = judgeBy(
+    holding.filter(({ subject }) => isCgroupOnly(subject)),
+    at,
+  );
+  const byTask = judgeBy(
+    holding.filter(({ subject }) => !isCgroupOnly(subject)),
+    at,
+  );
+  const [decided, other] =
+    byCgroup.verdict === 'deny' || byCgroup.rule !== null || byTask.reason === 'no-subject'
+      ? [byCgroup, byTask]
+      : [byTask, byCgroup];
+  const holds = other.verdict === 'deny' && decided.verdict !== 'deny' ? other : decided;
+  return { ...holds, monitored: byCgroup.monitored ?? byTask.monitored };
+}
+
+function judgeBy(subjects: readonly JudgedSubject[], at: CallAt): Judgement {
   if (subjects.length === 0) return plain('allow', 'no-subject');
   const call = readCall(at.call);
   // Deny over allow over default; among defaults, too, deny wins.
@@ -65,10 +88,10 @@ function walk(lines: readonly Line[], call: Call) {
   return { decided: null, monitored };
 }
 
-const subjectsBefore = new WeakMap<readonly PolicyDocument[], readonly Subject[]>();
+const subjectsBefore = new WeakMap<readonly PolicyDocument[], readonly JudgedSubject[]>();
 
 /** Conditions are read once for an array of documents. */
-function subjectsOf(documents: readonly PolicyDocument[]): readonly Subject[] {
+function subjectsOf(documents: readonly PolicyDocument[]): readonly JudgedSubject[] {
   const known = subjectsBefore.get(documents);
   if (known !== undefined) return known;
   const sets = new SetResolver(documents);
@@ -126,23 +149,21 @@ function settleDestination(address: Uint32Array): void {
   else if (holds(anyAddresses.ipv6, address, 0)) address[3] = 1;
 }
 
-const isBelow = (cgroup: string, subject: string) => cgroup === subject || cgroup.startsWith(`${subject}/`);
-
-function subjectOf(document: HardeningPolicy, sets: SetResolver): Subject {
+function subjectOf(document: HardeningPolicy, sets: SetResolver): JudgedSubject {
   const { spec } = document;
   const defaults = callNames.flatMap((name): readonly Line[] => {
     const verdict = spec.default?.[name];
     if (verdict === undefined) return [];
     const mode = spec.mode === 'enforce' ? 'enforce' : 'monitor';
-    return [{ id: callDefaultId(document, name), mode, verdict, matches: (call) => call.name === name }];
+    return [{ id: defaultId(document, name), mode, verdict, matches: (call) => call.name === name }];
   });
   const rules = spec.rules.flatMap((rule) => callLine(document, rule, sets));
-  return { cgroup: spec.subject.cgroup, rules, defaults };
+  return { subject: spec.subject, rules, defaults };
 }
 
 function callLine(document: HardeningPolicy, rule: HardeningRule, sets: SetResolver): readonly Line[] {
   const mode = effectiveMode(document.spec.mode, rule.mode);
-  if (mode === 'off') return [];
+  if (mode === 'off' || !isCallRule(rule)) return [];
   const line = (matches: (call: Call) => boolean) => [
     { id: ruleId(document, rule), mode, verdict: rule.action, matches },
   ];

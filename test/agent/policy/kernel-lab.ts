@@ -136,7 +136,7 @@ export class KernelLab {
 
   /** The proof before a swap, without calls. Throws RefusalError kernel.unproven. */
   prove(tries: Tries, ids: readonly string[]): Promise<Proof> {
-    return proveSlot({ ...this.#tools(ids), cgroup: null }, 0, tries);
+    return proveSlot({ ...this.#tools(ids), cgroup: null, operations: null }, 0, tries);
   }
 
   #tools(ids: readonly string[]): PacketTools {
@@ -159,6 +159,7 @@ export class KernelLab {
     this.#label({
       slot: 0,
       ifindex: 0,
+      canaryOperation: 0,
       cameBy: 0,
       state: 0,
       canaryCgroup: this.#addon.cgroupId(cgroup),

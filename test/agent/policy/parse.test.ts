@@ -240,6 +240,41 @@ t.test('each of these is a fault', async (t) => {
       { connect: 'drop' },
       'spec.default.connect: has to be allow or deny, not "drop"',
     ],
+    [calls, ['spec', 'default'], { read: 'deny' }, 'spec.default.read: is not known here'],
+    [calls, ['spec', 'subject'], { executable: [] }, 'spec.subject.executable: must not be empty'],
+    [calls, ['spec', 'subject'], { user: -1 }, 'spec.subject.user: is too small: at least 0'],
+    [calls, ['spec', 'subject'], { exe: '/x' }, 'spec.subject.exe: is not known here'],
+    [calls, ['spec', 'minimumTier'], 'E', 'spec.minimumTier: has to be A, B, C or D, not "E"'],
+    [
+      calls,
+      ['spec', 'rules', 0],
+      { id: 'a', exec: { path: ['/x'] }, action: 'deny' },
+      'spec.rules[0].exec.path: is not known here',
+    ],
+    [
+      calls,
+      ['spec', 'rules', 0],
+      { id: 'a', exec: { memfd: false }, action: 'deny' },
+      'spec.rules[0].exec.memfd: has to be true, not false',
+    ],
+    [
+      calls,
+      ['spec', 'rules', 0],
+      { id: 'a', file: { write: { except: { applets: ['ls'] } } }, action: 'deny' },
+      'spec.rules[0].file.write.except.applets: is not known here',
+    ],
+    [
+      calls,
+      ['spec', 'rules', 0],
+      { id: 'a', memory: {}, action: 'deny' },
+      'spec.rules[0].memory.writeExecute: is required',
+    ],
+    [
+      calls,
+      ['spec', 'rules', 0],
+      { id: 'a', kernel: { modules: true }, action: 'deny' },
+      'spec.rules[0].kernel.modules: is not known here',
+    ],
   ];
   for (const [document, path, value, fault] of wrong) {
     t.strictSame(faultsOf(changed(document, path, value)), [`documents[0].${fault}`], fault);

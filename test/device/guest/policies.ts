@@ -54,3 +54,29 @@ export const shut: readonly unknown[] = [
     },
   },
 ];
+
+/** A daemon that is held to what it does. */
+export const hardened: readonly unknown[] = [
+  {
+    apiVersion: 'husk/v1',
+    kind: 'HardeningPolicy',
+    metadata: { name: 'stubd' },
+    spec: {
+      mode: 'enforce',
+      subject: { executable: '/srv/stubd/sh' },
+      rules: [
+        { id: 'no-tmp-exec', exec: { under: ['/tmp'], memfd: true }, action: 'deny' },
+        { id: 'no-loader', exec: { applets: ['wget', 'tftp'] }, action: 'deny' },
+        {
+          id: 'conf',
+          file: { write: { under: ['/etc/stubd'] }, create: { under: ['/etc/stubd'] } },
+          action: 'deny',
+        },
+        { id: 'sealed', kernel: { module: true, bpf: true }, action: 'deny' },
+        { id: 'no-call-home', connect: { except: ['127.0.0.0/8', '::1/128'] }, action: 'deny' },
+        { id: 'no-mount', file: { mount: {} }, action: 'deny' },
+        { id: 'seen', mode: 'monitor', file: { delete: { under: ['/srv'] } }, action: 'deny' },
+      ],
+    },
+  },
+];

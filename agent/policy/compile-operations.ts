@@ -1,0 +1,103 @@
+// Rules about what tasks do to objects, gathered from policies in the order they are written.
+
+import type { HardeningPolicy, HardeningRule } from '../contract/policy.ts';
+import { RefusalError } from '../contract/refusal.ts';
+import { ExceptLayers } from './except-layers.ts';
+import { defaultId, effectiveMode, ruleId } from './ids.ts';
+import { type NamedObject, operationReaches } from './operation-reach.ts';
+import {
+  type OperationRules,
+  operationsTable,
+  pathTables,
+  type Saying,
+  usersTable,
+} from './operation-tables.ts';
+import { operationDefaults, operationNumbers } from './operation-words.ts';
+import { isCgroupAlone, type NumberedSubject } from './subjects.ts';
+import type { AddRule, DeviceFacts, Table } from './table-image.ts';
+
+const sayings = {
+  allow: { enforce: 'allow', monitor: 'wouldAllow' },
+  deny: { enforce: 'deny', monitor: 'wouldDeny' },
+} as const;
+
+const everyOther: NamedObject = { kind: 'default' };
+
+export class OperationCompiler {
+  readonly #addRule: AddRule;
+  readonly #subjects: readonly NumberedSubject[];
+  readonly #layers = new Map<NumberedSubject, ExceptLayers>();
+  readonly #sayings: Saying[] = [];
+
+  constructor(addRule: AddRule, subjects: readonly NumberedSubject[]) {
+    this.#addRule = addRule;
+    this.#subjects = subjects;
+  }
+
+  addRule(document: HardeningPolicy, subject: NumberedSubject, rule: HardeningRule): void {
+    const mode = effectiveMode(document.spec.mode, rule.mode);
+    if (mode === 'off') return;
+    const id = ruleId(document, rule);
+    const of = { at: 'operation', zone: null, call: null } as const;
+    const index = this.#addRule({ ...of, id, mode, verdict: rule.action });
+    const layers = this.#layers.get(subject) ?? new ExceptLayers();
+    this.#layers.set(subject, layers);
+    const kills = rule.kill === true && mode === 'enforce';
+    for (const reach of operationReaches(rule)) {
+      const layer = layers.layerOf(rule, mode, reach);
+      if (layer === null) continue;
+      const common = { id, rule: index, bit: subject.first + layer, operation: reach.operation, kills };
+      for (const object of reach.objects) {
+        this.#sayings.push({ ...common, object, says: sayings[rule.action][mode] });
+      }
+      for (const object of reach.except) this.#sayings.push({ ...common, object, says: 'lift' });
+    }
+  }
+
+  addDefaults(document: HardeningPolicy, subject: NumberedSubject): void {
+    const mode = document.spec.mode === 'enforce' ? 'enforce' : 'monitor';
+    for (const name of operationDefaults) {
+      const verdict = document.spec.default?.[name];
+      if (verdict === undefined) continue;
+      const id = defaultId(document, name);
+      const rule = this.#addRule({ id, at: 'operation', mode, verdict, zone: null, call: null });
+      // Where nothing else holds, to allow is what happens anyway.
+      if (mode === 'monitor' && verdict === 'allow') continue;
+      this.#sayings.push({
+        id,
+        rule,
+        bit: subject.first,
+        operation: operationNumbers[name],
+        object: everyOther,
+        says: sayings[verdict][mode],
+        kills: false,
+      });
+    }
+  }
+
+  /** null: nothing needs hooks that know tasks. */
+  get rules(): OperationRules | null {
+    const needsTasks = this.#subjects.some(({ conditions }) => !isCgroupAlone(conditions));
+    if (this.#sayings.length === 0 && !needsTasks) return null;
+    return { subjects: this.#subjects, sayings: this.#sayings };
+  }
+
+  tables({ paths }: Pick<DeviceFacts, 'paths'>): readonly Table[] {
+    const { rules } = this;
+    if (rules === null) return [];
+    return [operationsTable(rules), usersTable(rules), ...pathTables(rules, knownPaths(rules, paths))];
+  }
+}
+
+/** Throws RefusalError where the device has none, since nothing could be enforced. */
+export function knownPaths(
+  { subjects }: OperationRules,
+  paths: DeviceFacts['paths'],
+): NonNullable<DeviceFacts['paths']> {
+  if (paths !== undefined) return paths;
+  const names = subjects.flatMap(({ documents }) => documents.map(({ metadata }) => metadata.name));
+  throw new RefusalError(
+    'policy.unsupported',
+    `${names.join(', ')}: this device has no hooks that know which programs a task comes from`,
+  );
+}

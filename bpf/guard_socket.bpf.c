@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * connect, bind and socket of subjects that are more than a cgroup: by hooks that know the task, over the
+ * same list of rules that cgroup hooks walk for the rest. Every kind of socket comes by here: raw, packet and
+ * ping sockets, and sends to an address of sockets that are not connected.
+ */
+#include "include/guard.h"
+#include "include/judge_call.h"
+
+struct socket_address {
+    husk_u16 family;
+    husk_u16 port; /* network order */
+    husk_u32 addr4;
+    husk_u8 addr6[16];
+    husk_u32 scope;
+};
+
+static __always_inline int judge_task_call(struct call *call, husk_u32 operation)
+{
+    struct judge judge = {};
+    int answer;
+    /* What differs between the families meets here as one. */
+    call->addr.halves[0] = husk_unknown(call->addr.halves[0]);
+    call->addr.halves[1] = husk_unknown(call->addr.halves[1]);
+    call->family = husk_unknown(call->family);
+    call->ip_proto = husk_unknown(call->ip_proto);
+    call->port = husk_unknown(call->port);
+    call->socket_family = husk_unknown(call->socket_family);
+    if (!open_judge(&judge, operation, &answer))
+        return answer;
+    call->subjects = husk_unknown(judge.subjects);
+    if (!call->subjects)
+        return answer;
+    struct caller caller = {
+        .cgroup = bpf_get_current_cgroup_id(), .slot = judge.slot, .is_canary = judge.is_canary};
+    struct husk_tried result = {
+        .verdict = HUSK_VERDICT_ALLOW,
+        .reason = HUSK_REASON_NO_SUBJECT,
+        .rule = HUSK_RULE_NONE,
+        .monitored = HUSK_RULE_NONE,
+        .last_noted = HUSK_RULE_NONE,
+    };
+    judge_by_rules(&caller, call, &result);
+    if (judge.is_canary)
+        record_tried(&result);
+    return result.verdict == HUSK_VERDICT_DENY ? -EPERM : answer;
+}
+
+/* What the call is about; a family without such an address has none. */
+static __always_inline void take_address(struct call *call, struct sockaddr *address, int length)
+{
+    struct socket_address found = {};
+    husk_u64 bytes = (husk_u32)length < sizeof(found) ? (husk_u32)length : sizeof(found);
+    FORGET(bytes); /* or the bound is checked on a copy */
+    bytes &= 31;
+    if (bpf_probe_read_kernel(&found, bytes, address))
+        return;
+    call->socket_family = found.family;
+    call->port = bpf_ntohs(found.port);
+    if (found.family == AF_INET) {
+        /* Linux takes "any" as a destination for this host. */
+        husk_u32 ip = found.addr4;
+        if (call->call == HUSK_CALL_TASK_CONNECT && !ip)
+            ip = bpf_htonl(0x7f000001);
+        address_from_ipv4(&call->addr, ip);
+        call->family = HUSK_FAMILY_IPV4;
+    } else if (found.family == AF_INET6) {
+        __builtin_memcpy(&call->addr, found.addr6, sizeof(call->addr));
+        bool is_mapped = call->addr.halves[0] == 0 && call->addr.words[2] == bpf_htonl(0x0000ffff);
+        if (call->call == HUSK_CALL_TASK_CONNECT && call->addr.halves[0] == 0 && call->addr.words[3] == 0)
+            call->addr.words[3] = is_mapped ? bpf_htonl(0x7f000001) : call->addr.words[2] ? 0 : bpf_htonl(1);
+        call->family = is_mapped ? HUSK_FAMILY_IPV4 : HUSK_FAMILY_IPV6;
+    }
+}
+
+static __always_inline void take_socket(struct call *call, struct socket *socket)
+{
+    call->socket_type = socket->type;
+    struct sock *sock = socket->sk;
+    FORGET(sock); /* or it is read twice, and checked once */
+    call->ip_proto = sock ? sock->sk_protocol : 0;
+}
+
+GUARD(socket_create, socket_create, int family, int type, int protocol, int kern)
+{
+    struct call call = {
+        .call = HUSK_CALL_TASK_SOCKET,
+        .hook = HUSK_HOOK_SOCKET,
+        .socket_family = family,
+        .socket_type = type & 15,
+        .ip_proto = protocol,
+    };
+    return kern ? 0 : judge_task_call(&call, HUSK_OPERATION_SOCKET);
+}
+
+GUARD(socket_bind, socket_bind, struct socket *socket, struct sockaddr *address, int length)
+{
+    struct call call = {.call = HUSK_CALL_TASK_BIND, .hook = HUSK_HOOK_BIND};
+    take_socket(&call, socket);
+    take_address(&call, address, length);
+    return judge_task_call(&call, HUSK_OPERATION_BIND);
+}
+
+GUARD(socket_connect, socket_connect, struct socket *socket, struct sockaddr *address, int length)
+{
+    struct call call = {.call = HUSK_CALL_TASK_CONNECT, .hook = HUSK_HOOK_CONNECT};
+    take_socket(&call, socket);
+    take_address(&call, address, length);
+    return judge_task_call(&call, HUSK_OPERATION_CONNECT);
+}
+
+/* Sends that name their peer. */
+GUARD(socket_sendmsg, socket_sendmsg, struct socket *socket, struct msghdr *message)
+{
+    struct call call = {.call = HUSK_CALL_TASK_CONNECT, .hook = HUSK_HOOK_SENDMSG};
+    struct sockaddr *address = message->msg_name;
+    if (!address)
+        return 0;
+    take_socket(&call, socket);
+    take_address(&call, address, message->msg_namelen);
+    return judge_task_call(&call, HUSK_OPERATION_CONNECT);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The one judgement of an operation, for every hook of tiers A and B:
+ *
+ *   subjects of the task, that have decisions about the operation; none -> allow
+ *   decisions about the object: its path, every folder above, its traits, any object
+ *   a denial that nothing lifts -> deny; an allowance -> allow; the default; allow
+ *
+ * Denials in monitor mode are counted and reported. What can't be resolved has the trait `unresolved`, for
+ * which policy has a verdict, and of more denials than are kept one is taken to stand: nothing is passed
+ * over.
+ */
+#ifndef HUSK_DECIDE_H
+#define HUSK_DECIDE_H
+
+#include "cgroup_subjects.h"
+#include "emit.h"
+#include "lineage.h"
+
+#define EPERM 1
+#define ECANCELED 125
+
+#define SIGKILL 9
+#define PF_KTHREAD 0x00200000
+
+/* Denials, would-be denials and exceptions that are kept for one operation. */
+#define DENIALS_KEPT 4
+
+/* What is asked for. Numbers and traits are 0 where there are none. */
+struct operation {
+    struct dentry *dentry; /* NULL: the object has no path */
+    husk_u64 number;
+    husk_u64 applet;   /* of an executable with many, where it is known already */
+    const char *typed; /* EXEC: the name it is started by; NULL: `applet` says it */
+    husk_u16 operation;
+    husk_u8 hook;
+    husk_u8 traits; /* a bit for each enum husk_trait */
+    bool too_late;  /* it has happened: a denial ends the process */
+};
+
+/* Rules, each once, in the order in which they were found. */
+struct kept_rules {
+    husk_u32 rules[DENIALS_KEPT];
+    husk_u32 count; /* more than are kept: DENIALS_KEPT + 1 */
+};
+
+/* What is asked of the decisions, and what they said so far. In memory, and asked by a function that the
+ * verifier looks at once. */
+struct asked {
+    struct kept_rules denials;
+    struct kept_rules would_denials;
+    struct kept_rules lifts;
+    husk_u32 would_allow;
+    husk_u32 allowed;
+    husk_u32 kills; /* a bit for each denial that is kept, and one for all others */
+    husk_u32 slot;
+    husk_u64 subjects;
+    husk_u64 value;
+    husk_u64 number;
+    husk_u64 applet;
+    struct place place;
+    husk_u16 operation;
+    husk_u16 kind;
+    husk_u8 traits;
+    husk_u8 has_path;
+    husk_u8 pad[2];
+};
+
+struct judge {
+    struct husk_task *task;
+    const struct husk_path_key *key;
+    husk_u64 subjects;
+    husk_u64 serial;
+    husk_u32 slot;
+    bool is_canary;
+    bool is_trial;
+};
+
+/* Where the rule is kept; DENIALS_KEPT: nowhere, there were too many. */
+GLOBAL husk_keep_rule(struct kept_rules *kept, husk_u32 rule)
+{
+    if (!kept)
+        return DENIALS_KEPT;
+#pragma clang loop unroll(disable)
+    for (husk_u32 at = 0; at < DENIALS_KEPT; at++) {
+        if (at < kept->count && kept->rules[at] == rule)
+            return at;
+        if (at >= kept->count) {
+            kept->rules[at] = rule;
+            kept->count = at + 1;
+            return at;
+        }
+    }
+    kept->count = DENIALS_KEPT + 1;
+    return DENIALS_KEPT;
+}
+
+static __always_inline void take_decision(struct asked *asked, const struct husk_decision *decision)
+{
+    if (decision->denied_by != HUSK_RULE_NONE) {
+        husk_u32 at = husk_keep_rule(&asked->denials, decision->denied_by);
+        asked->kills |= (husk_u32)(decision->kills & 1) << (at & 7);
+    }
+    if (decision->lifts != HUSK_RULE_NONE)
+        husk_keep_rule(&asked->lifts, decision->lifts);
+    /* A default in monitor mode denies nothing that a rule in monitor mode would allow. */
+    bool is_meant = asked->kind != HUSK_OBJECT_DEFAULT || asked->would_allow == HUSK_RULE_NONE;
+    if (decision->would_deny != HUSK_RULE_NONE && is_meant)
+        husk_keep_rule(&asked->would_denials, decision->would_deny);
+    if (asked->would_allow == HUSK_RULE_NONE)
+        asked->would_allow = decision->would_allow;
+    if (asked->allowed == HUSK_RULE_NONE)
+        asked->allowed = decision->allowed_by;
+}
+
+/* Bits of kept denials that nothing lifts; of those that were too many, nobody knows. */
+static __always_inline husk_u32 standing_bits(const struct kept_rules *denials,
+                                              const struct kept_rules *lifts)
+{
+    husk_u32 bits = denials->count > DENIALS_KEPT ? 1 << DENIALS_KEPT : 0;
+#pragma unroll
+    for (husk_u32 at = 0; at < DENIALS_KEPT; at++) {
+        bool is_lifted = at >= denials->count;
+#pragma unroll
+        for (husk_u32 lift = 0; lift < DENIALS_KEPT; lift++)
+            is_lifted |= lift < lifts->count && lifts->rules[lift] == denials->rules[at];
+        bits |= is_lifted ? 0 : 1 << at;
+    }
+    return bits;
+}
+
+/* The first of them, or HUSK_RULE_NONE. */
+static __always_inline husk_u32 first_standing(const struct kept_rules *denials, husk_u32 bits)
+{
+#pragma unroll
+    for (husk_u32 at = 0; at < DENIALS_KEPT; at++) {
+        if (bits & 1 << at)
+            return denials->rules[at];
+    }
+    return bits ? denials->rules[DENIALS_KEPT - 1] : HUSK_RULE_NONE;
+}
+
+/* The first denial that is not lifted, or HUSK_RULE_NONE. */
+__attribute__((noinline)) husk_u32 husk_standing_denial(const struct asked *asked)
+{
+    if (!asked)
+        return HUSK_RULE_NONE;
+    return first_standing(&asked->denials, standing_bits(&asked->denials, &asked->lifts));
+}
+
+/* The same of denials in monitor mode. */
+__attribute__((noinline)) husk_u32 husk_standing_would_deny(const struct asked *asked)
+{
+    if (!asked)
+        return HUSK_RULE_NONE;
+    return first_standing(&asked->would_denials, standing_bits(&asked->would_denials, &asked->lifts));
+}
+
+/* Whether a denial that is not lifted also ends the process. */
+__attribute__((noinline)) husk_u32 husk_standing_kills(const struct asked *asked)
+{
+    if (!asked)
+        return 0;
+    return asked->kills & standing_bits(&asked->denials, &asked->lifts);
+}
+
+/* Decisions of every subject about one thing. */
+GLOBAL husk_ask(struct asked *asked)
+{
+    if (!asked)
+        return 0;
+    husk_u32 slot = asked->slot;
+    void *decisions = bpf_map_lookup_elem(&decisions_slots, &slot);
+    if (!decisions)
+        return 0;
+    husk_u64 subjects = asked->subjects;
+#pragma clang loop unroll(disable)
+    for (husk_u32 round = 0; round < HUSK_SUBJECTS_MAX; round++) {
+        if (!subjects)
+            break;
+        struct husk_object object = {.subject = lowest_bit(subjects),
+                                     .operation = asked->operation,
+                                     .kind = asked->kind,
+                                     .value = asked->value};
+        subjects &= subjects - 1;
+        const struct husk_decision *decision = bpf_map_lookup_elem(decisions, &object);
+        if (decision)
+            take_decision(asked, decision);
+    }
+    return 0;
+}
+
+static __always_inline void ask(struct asked *asked, husk_u16 kind, husk_u64 value)
+{
+    asked->kind = kind;
+    asked->value = value;
+    husk_ask(asked);
+}
+
+/* The path and every folder above it. */
+GLOBAL husk_ask_path(struct asked *asked, const struct husk_task *task)
+{
+    const struct husk_path_key *key = the_path_key();
+    if (!asked || !task || !key)
+        return 0;
+    husk_u64 base = path_base(key), power = 1, whole = asked->place.whole;
+    husk_u32 depth = asked->place.depth, device = asked->place.device;
+
+    ask(asked, HUSK_OBJECT_PATH, path_value(whole, device, key));
+#pragma clang loop unroll(disable)
+    for (husk_u32 above = 0; above <= HUSK_PATH_DEPTH_MAX; above++) {
+        if (above > depth)
+            break;
+        /* The folder of `above` names: the whole less the rest behind it. */
+        husk_u64 rest = above < depth ? task->rest[(depth - above - 1) & (HUSK_PATH_DEPTH_MAX - 1)] : 0;
+        ask(asked, HUSK_OBJECT_UNDER, path_value(whole - power * rest, device, key));
+        power *= base;
+    }
+    return 0;
+}
+
+/* All but the path. */
+GLOBAL husk_ask_rest(struct asked *asked)
+{
+    if (!asked)
+        return 0;
+    husk_u8 traits = asked->traits;
+#pragma clang loop unroll(disable)
+    for (husk_u32 trait = 1; trait < 8; trait++) {
+        if (traits & (1 << trait))
+            ask(asked, HUSK_OBJECT_TRAIT, trait);
+    }
+    if (asked->number)
+        ask(asked, HUSK_OBJECT_NUMBER, asked->number);
+    if (asked->applet)
+        ask(asked, HUSK_OBJECT_APPLET, asked->applet);
+    ask(asked, HUSK_OBJECT_ANY, 0);
+    if (husk_standing_denial(asked) == HUSK_RULE_NONE && asked->allowed == HUSK_RULE_NONE)
+        ask(asked, HUSK_OBJECT_DEFAULT, 0);
+    return 0;
+}
+
+/* Names of the path into the event, from its end. */
+static __always_inline void write_names(struct husk_operation_event *event, struct dentry *dentry)
+{
+    husk_u32 length = 0;
+#pragma clang loop unroll(disable)
+    for (husk_u32 depth = 0; depth < 12; depth++) {
+        if (length > 255) {
+            event->flags |= HUSK_OPERATION_PATH_CUT;
+            break;
+        }
+        struct dentry *parent = dentry->d_parent;
+        if (parent == dentry && depth)
+            break;
+        long got = bpf_probe_read_kernel_str(&event->names[length & 255], 64, dentry->d_name.name);
+        if (got <= 0 || got > 64)
+            break;
+        length += got;
+        if (parent == dentry)
+            break;
+        dentry = parent;
+    }
+    event->names_length = husk_unknown(length);
+}
+
+static __always_inline void report_operation(const struct judge *judge, const struct operation *operation,
+                                             husk_u32 rule, husk_u8 mode, husk_u8 reason, husk_u32 flags)
+{
+    struct husk_operation_event *event = bpf_ringbuf_reserve(&call_events, sizeof(*event), 0);
+    if (!event) {
+        count_total(HUSK_TOTAL_CALL_EVENTS_LOST);
+        return;
+    }
+    struct finding finding = {
+        .serial = judge->serial,
+        .rule = rule,
+        .hook = operation->hook,
+        .verdict = HUSK_VERDICT_DENY,
+        .mode = mode,
+        .reason = reason,
+    };
+    struct task_struct *current = bpf_get_current_task_btf();
+    husk_u64 ids = bpf_get_current_pid_tgid();
+    event_head(&event->head, &finding, HUSK_EVENT_OPERATION, sizeof(*event), bpf_ktime_get_boot_ns());
+    event->cgroup = bpf_get_current_cgroup_id();
+    event->program = judge->task->lineage[0];
+    event->value = operation->number;
+    event->tgid = ids >> 32;
+    event->tid = ids;
+    event->parent = current->real_parent->tgid;
+    event->uid = bpf_get_current_uid_gid();
+    event->operation = operation->operation;
+    event->kind = operation->traits;
+    event->device = 0;
+    event->names_length = 0;
+    event->flags = flags;
+    bpf_get_current_comm(event->comm, sizeof(event->comm));
+    __builtin_memset(event->names, 0, sizeof(event->names));
+    if (operation->dentry) {
+        event->device = operation->dentry->d_sb->s_dev;
+        write_names(event, operation->dentry);
+    }
+    bpf_ringbuf_submit(event, 0);
+}
+
+/* Subjects that a task's programs make it, by the tables of the slot. */
+__attribute__((noinline)) husk_u64 husk_program_subjects(const struct husk_task *task, husk_u32 slot)
+{
+    void *programs = bpf_map_lookup_elem(&programs_slots, &slot);
+    husk_u64 subjects = 0;
+    if (!task || !programs)
+        return 0;
+#pragma clang loop unroll(disable)
+    for (husk_u32 at = 0; at < HUSK_LINEAGE_MAX; at++) {
+        if (at >= task->programs)
+            break;
+        struct husk_program program = task->lineage[at];
+        const struct husk_program_subjects *found = bpf_map_lookup_elem(programs, &program);
+        if (found)
+            subjects |= found->lineage | (at ? 0 : found->own);
+        program.applet = 0;
+        found = bpf_map_lookup_elem(programs, &program);
+        if (found)
+            subjects |= found->lineage | (at ? 0 : found->own);
+    }
+    return subjects;
+}
+
+/* Who the task acts as. */
+static __always_inline husk_u32 effective_user(void)
+{
+    struct task_struct *current = bpf_get_current_task_btf();
+    return current->cred->euid.val;
+}
+
+/* Subjects that the user may be one of. */
+static __always_inline husk_u64 user_subjects(const struct husk_operations *all, husk_u32 slot, husk_u32 uid)
+{
+    void *users = bpf_map_lookup_elem(&users_slots, &slot);
+    husk_u64 *found = users ? bpf_map_lookup_elem(users, &uid) : NULL;
+    return all->any_user | (found ? *found : 0);
+}
+
+/* All subjects of the task, kept with it until generation or user change. */
+GLOBAL husk_find_subjects(struct husk_task *task, husk_u32 slot, husk_u32 generation, husk_u32 uid)
+{
+    const struct husk_operations *all = table_wide(&operations_slots, slot);
+    if (!task || !all)
+        return 0;
+    husk_u64 subjects = husk_program_subjects(task, slot) | all->any_program;
+    if (task->flags & HUSK_TASK_LINEAGE_FULL)
+        subjects |= all->unknown;
+    subjects &= user_subjects(all, slot, uid);
+    task->subjects = subjects;
+    task->uid = uid;
+    task->generation = generation;
+    return 0;
+}
+
+static __always_inline husk_u64 task_subjects(struct husk_task *task, husk_u32 slot, husk_u32 generation)
+{
+    husk_u32 uid = effective_user();
+    if (task->generation != generation || task->uid != uid)
+        husk_find_subjects(task, slot, generation, uid);
+    return task->subjects;
+}
+
+/* Subjects of the task's cgroup and of those above it; a task moves between them, so they are asked each
+ * time. */
+__attribute__((noinline)) husk_u64 husk_cgroup_subjects(husk_u32 slot)
+{
+    void *subjects = bpf_map_lookup_elem(&subjects_slots, &slot);
+    return subjects ? find_subjects(subjects, bpf_get_current_cgroup_id()) : 0;
+}
+
+/* A task of which nothing is known comes from what subjects say of that; its user is known all the same. */
+static __always_inline husk_u64 subjects_of_task(struct judge *judge, const struct husk_operations *all,
+                                                 husk_u32 generation)
+{
+    if (!judge->task)
+        return (all->any_program | all->unknown) & user_subjects(all, judge->slot, effective_user());
+    return task_subjects(judge->task, judge->slot, generation);
+}
+
+static __always_inline void record_operation(const struct asked *asked, husk_u32 denial)
+{
+    struct husk_tried *record = map_only_entry(&tried);
+    if (!record)
+        return;
+    struct husk_tried result = {
+        .verdict = denial == HUSK_RULE_NONE ? HUSK_VERDICT_ALLOW : HUSK_VERDICT_DENY,
+        .reason = HUSK_REASON_RULE,
+        .rule = denial == HUSK_RULE_NONE ? asked->allowed : denial,
+        .monitored = husk_standing_would_deny(asked),
+        .runs = record->runs + 1,
+        .last_noted = HUSK_RULE_NONE,
+    };
+    *record = result;
+}
+
+/* Whether the executable is one of many applets, in this slot's eyes, and which it is started as: its number,
+ * or 0 for a name that is none of its own. */
+static __always_inline bool find_applet(husk_u32 slot, husk_u64 executable, husk_u64 name, husk_u64 *applet)
+{
+    void *applets = bpf_map_lookup_elem(&applets_slots, &slot);
+    struct husk_program program = {.path = executable};
+    if (!applets || !bpf_map_lookup_elem(applets, &program))
+        return false;
+    program.applet = name;
+    *applet = name && bpf_map_lookup_elem(applets, &program) ? name : 0;
+    return true;
+}
+
+static __always_inline void ask_applet(const struct judge *judge, struct asked *asked, const char *typed)
+{
+    husk_u64 executable = path_value(asked->place.whole, asked->place.device, judge->key), applet = 0;
+    if (!find_applet(judge->slot, executable, husk_typed_name(judge->task, typed), &applet))
+        return;
+    asked->applet = applet;
+    if (!applet)
+        asked->traits |= 1 << HUSK_TRAIT_UNLISTED_APPLET;
+}
+
+/* What the label names, in place of what the canary does its operation to. */
+GLOBAL husk_ask_canary(struct asked *asked, struct husk_task *task)
+{
+    const struct husk_canary_object *object = map_only_entry(&canary_object);
+    if (!asked || !task || !object)
+        return 0;
+    asked->number = object->number;
+    asked->applet = object->applet;
+    asked->traits = object->traits;
+    if (object->has_path) {
+        asked->place.whole = object->whole;
+        asked->place.depth = object->depth;
+        asked->place.device = object->device;
+        __builtin_memcpy(task->rest, object->rest, sizeof(object->rest));
+        husk_ask_path(asked, task);
+    }
+    husk_ask_rest(asked);
+    return 0;
+}
+
+static __always_inline void ask_all(const struct judge *judge, struct asked *asked,
+                                    const struct operation *operation, const struct husk_operations *all)
+{
+    if (judge->is_canary) {
+        husk_ask_canary(asked, judge->task);
+        return;
+    }
+    if (operation->dentry && judge->task && (all->with_paths[operation->operation] & judge->subjects)) {
+        resolve(operation->dentry, judge->task, judge->key, &asked->place);
+        if (asked->place.is_unresolved)
+            asked->traits |= 1 << HUSK_TRAIT_UNRESOLVED;
+        else
+            husk_ask_path(asked, judge->task);
+        if (operation->typed && !asked->place.is_unresolved)
+            ask_applet(judge, asked, operation->typed);
+    }
+    husk_ask_rest(asked);
+}
+
+/* Whose operation it is, and by which tables it is judged. NULL: it is not, and `*answer` says what then. */
+static __always_inline const struct husk_operations *open_judge(struct judge *judge, husk_u32 operation,
+                                                                int *answer)
+{
+    struct husk_control *shared = map_only_entry(&control);
+    const struct husk_try *label = map_only_entry(&try_label);
+    struct task_struct *current = bpf_get_current_task_btf();
+    *answer = 0;
+    if (!shared || !label || (current->flags & PF_KTHREAD) || current->tgid == 1)
+        return NULL;
+    judge->key = the_path_key();
+    judge->is_canary = label->canary_cgroup && label->canary_cgroup == bpf_get_current_cgroup_id();
+    if (judge->is_canary && label->canary_operation != operation)
+        return NULL;
+    if (judge->is_canary)
+        *answer = -ECANCELED;
+    judge->is_trial = READ_ONCE(shared->live) & HUSK_LIVE_TRIAL;
+    judge->slot = judge->is_canary ? label->slot : live_slot(shared);
+    const struct husk_generation *generation = table_wide(&generation_slots, judge->slot);
+    if (!generation || !judge->key) {
+        if (!judge->is_canary)
+            count_total(HUSK_TOTAL_NO_GENERATION);
+        return NULL;
+    }
+    /* A generation that says nothing of tasks has no such table. */
+    const struct husk_operations *all = table_wide(&operations_slots, judge->slot);
+    if (!all)
+        return NULL;
+    judge->task = bpf_task_storage_get(&tasks, current, 0, 0);
+    judge->serial = generation->serial;
+    if (judge->is_canary) {
+        judge->subjects = label->canary_subjects;
+        return all;
+    }
+    judge->subjects = subjects_of_task(judge, all, generation->id);
+    if (judge->subjects & ~all->any_cgroup)
+        judge->subjects &= all->any_cgroup | husk_cgroup_subjects(judge->slot);
+    return all;
+}
+
+/* 0, or the errno to refuse with, negative. */
+static __always_inline int judge_operation(const struct operation *operation)
+{
+    struct judge judge = {};
+    int answer;
+    const struct husk_operations *all = open_judge(&judge, operation->operation, &answer);
+    if (!all || operation->operation >= HUSK_OPERATION_COUNT)
+        return answer;
+    judge.subjects &= all->subjects[operation->operation];
+    if (!judge.subjects)
+        return answer;
+
+    struct asked asked = {
+        .slot = judge.slot,
+        .subjects = judge.subjects,
+        .operation = operation->operation,
+        .number = operation->number,
+        .applet = operation->applet,
+        .traits = operation->traits,
+        .would_allow = HUSK_RULE_NONE,
+        .allowed = HUSK_RULE_NONE,
+    };
+    ask_all(&judge, &asked, operation, all);
+    husk_u32 denial = husk_standing_denial(&asked);
+    if (judge.is_canary) {
+        record_operation(&asked, denial);
+        return denial == HUSK_RULE_NONE ? -ECANCELED : -EPERM;
+    }
+    count_total(HUSK_TOTAL_CALLS);
+    husk_u32 would_deny = husk_standing_would_deny(&asked);
+    if (would_deny != HUSK_RULE_NONE) {
+        count_rule(would_deny, 0);
+        if (judge.task)
+            report_operation(&judge, operation, would_deny, HUSK_MODE_MONITOR, HUSK_REASON_RULE, 0);
+    }
+    if (denial == HUSK_RULE_NONE) {
+        count_rule(asked.allowed, 0);
+        return 0;
+    }
+    count_rule(denial, 0);
+    bool kills = operation->too_late || (husk_standing_kills(&asked) && !judge.is_trial);
+    if (kills)
+        bpf_send_signal(SIGKILL);
+    if (judge.task)
+        report_operation(&judge, operation, denial, HUSK_MODE_ENFORCE, HUSK_REASON_RULE,
+                         kills ? HUSK_OPERATION_KILLED : 0);
+    return -EPERM;
+}
+
+#endif

@@ -1,0 +1,117 @@
+// Inside a guest: a service is hardened by policy, with the agent's own code; what it and others can still do is told.
+
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { devicePaths } from '../../../agent/device-paths.ts';
+import { Kernel } from '../../../agent/kernel/kernel.ts';
+import { compile } from '../../../agent/policy/compile.ts';
+import { parseDocuments } from '../../../agent/policy/parse.ts';
+import { makeTries } from '../../../agent/policy/tries.ts';
+import { readGuards, readObjects } from '../../../agent/prepare-device.ts';
+import { addon } from '../../../native/index.ts';
+import { plainFacts, plainKernel } from '../../lab/plain-kernel.ts';
+import { hardened } from './policies.ts';
+import { tell } from './tell.ts';
+
+const hardeningRoot = '/sys/fs/cgroup/husk';
+/** The daemon: a shell under a name and in a place of its own. */
+const daemon = '/srv/stubd/sh';
+
+const log = { error: console.error, warn: console.error, info: () => {} } as never;
+
+async function open(): Promise<Kernel> {
+  return await Kernel.open({
+    addon,
+    bpffs: '/sys/fs/bpf',
+    files: readObjects(),
+    guards: readGuards(addon.probe(), log),
+    scratch: '/run',
+    cgroup: hardeningRoot,
+    ...plainKernel,
+    onRecycled: () => {},
+  });
+}
+
+/** Exit status and words of a shell line, run by `shell`. */
+function run(shell: string, line: string): string {
+  const { status, signal, stdout, stderr } = spawnSync(shell, ['-c', line], { encoding: 'utf8' });
+  return `${signal ?? status} ${(stdout + stderr).trim()}`.trim();
+}
+
+async function main(): Promise<void> {
+  for (const folder of [hardeningRoot, '/srv/stubd', '/srv/evil', '/srv/mnt', '/tmp/evil', '/etc/stubd'])
+    mkdirSync(folder, { recursive: true });
+  for (const copy of [daemon, '/tmp/evil/true', '/srv/evil/true']) copyFileSync('/bin/busybox', copy);
+  writeFileSync('/etc/stubd/conf', 'x');
+
+  const started = performance.now();
+  let kernel = await open();
+  tell({
+    openedMs: Math.round(performance.now() - started),
+    tier: kernel.guards?.tier ?? null,
+    why: kernel.guardsWhy,
+    missing: kernel.guards?.missing ?? [],
+  });
+  if (kernel.guards === null) return;
+  mkdirSync('/tmp/evil', { recursive: true });
+
+  const { documents, faults } = parseDocuments(hardened);
+  if (faults.length > 0) throw new Error(JSON.stringify(faults));
+  const facts = {
+    ...plainFacts([], (id) => kernel.ruleIndex(id)),
+    paths: devicePaths(kernel.guards.pathKey),
+  };
+  const image = compile(documents, facts);
+  const generation = await kernel.loadStandby({ serial: 1, bundleDigest: '1'.repeat(64), image });
+  const proof = await kernel.prove(generation, makeTries(documents, facts), facts.paths);
+  tell({ operations: proof.operations, untried: proof.untried });
+  kernel.settle(generation);
+
+  const lines = {
+    'exec under /tmp': '/tmp/evil/true',
+    'exec elsewhere': '/srv/evil/true',
+    'exec by a grandchild': '/bin/sh -c /tmp/evil/true',
+    'exec of a listed applet': '/bin/wget',
+    'exec of another applet': '/bin/true',
+    'exec under a name that is none': '/bin/busybox wget',
+    'exec under a false first argument': '(exec -a wget /bin/ls)',
+    'write what is protected': 'echo x >/etc/stubd/conf',
+    'write elsewhere': 'echo x >/tmp/some',
+    'link what is protected': 'ln /etc/stubd/conf /etc/stubd/other',
+    'rename the folder of what is protected': 'mv /etc/stubd /etc/other',
+    'create in it': 'echo x >/etc/stubd/new',
+    'read it': 'cat /etc/stubd/conf',
+    'load a module': 'insmod /modules/veth.ko',
+    'connect to another host': 'nc 192.0.2.20 9 </dev/null',
+    'connect to this host': 'nc 127.0.0.1 9 </dev/null',
+    'mount something': 'mount -t tmpfs none /srv/mnt',
+    'remove in monitor mode': 'rm /srv/evil/true',
+  } as const;
+  const others = [
+    'exec under /tmp',
+    'exec of a listed applet',
+    'write what is protected',
+    'link what is protected',
+    'load a module',
+    'connect to another host',
+    'mount something',
+  ] as const;
+  for (const [what, line] of Object.entries(lines)) tell({ what, said: run(daemon, line) });
+  // The same by a shell that is no service, so that what is denied above is not denied by something else.
+  for (const what of others) tell({ what: `not of the service: ${what}`, said: run('/bin/sh', lines[what]) });
+  const hits = await kernel.counters();
+  tell({ hits: Object.fromEntries(hits.map(({ id, hits }) => [id, Number(hits)])) });
+
+  // As when the agent was killed: programs and links are pinned, and hold meanwhile.
+  kernel.close();
+  tell({ what: 'without the agent', said: run(daemon, '/tmp/evil/true') });
+  kernel = await open();
+  tell({ again: kernel.guards?.how ?? null, said: run(daemon, '/tmp/evil/true') });
+  kernel.unload([]);
+  tell({ what: 'once unloaded', said: run(daemon, 'echo x >/etc/stubd/conf') });
+}
+
+main().catch((error: unknown) => {
+  console.error(error, (error as { log?: string }).log ?? '');
+  process.exit(1);
+});
