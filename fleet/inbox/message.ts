@@ -142,6 +142,26 @@ const callEvent = z.looseObject({
   port: counter,
   count: counter,
 });
+const operationEvent = z.looseObject({
+  kind: z.literal('operation'),
+  rule: short.nullable(),
+  verdict: z.enum(['allow', 'deny']),
+  mode: z.enum(['monitor', 'enforce']),
+  serial: counter,
+  operation: short,
+  path: line.nullable(),
+  device: short.nullable(),
+  number: z.exactOptional(counter),
+  traits: z.exactOptional(z.array(short).max(16)),
+  command: short,
+  executable: line.nullable(),
+  pid: counter,
+  parent: counter,
+  uid: counter,
+  cgroup: line,
+  killed: z.exactOptional(z.literal(true)),
+  count: counter,
+});
 const detailText = z.string().max(auditCharactersMax);
 const auditEvent = z.looseObject({
   kind: z.literal('audit'),
@@ -161,7 +181,7 @@ const spooled = z.looseObject({
   boot: short.optional(),
   ts: z.int().nullable(),
   tq: quality,
-  event: z.discriminatedUnion('kind', [packetEvent, callEvent, auditEvent, gapEvent]),
+  event: z.discriminatedUnion('kind', [packetEvent, callEvent, operationEvent, auditEvent, gapEvent]),
 });
 const tailed = spooled.extend({ stream: z.enum(streams) });
 const batch = z

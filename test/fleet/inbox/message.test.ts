@@ -140,6 +140,34 @@ t.test('the detail of an audit event is bounded, and what an agent makes is with
     });
 });
 
+t.test('what a task was denied is an event like any', async (t) => {
+  const operation = {
+    kind: 'operation',
+    rule: 'stubd/no-tmp-exec',
+    verdict: 'deny',
+    mode: 'enforce',
+    serial: 3,
+    operation: 'exec',
+    path: '/evil/true',
+    device: '0:23',
+    traits: ['memfd'],
+    command: 'sh',
+    executable: null,
+    pid: 7,
+    parent: 6,
+    uid: 0,
+    cgroup: '/husk/stubd',
+    killed: true,
+    count: 2,
+  };
+  const batch = (event: object) =>
+    envelope('ev.batch', { stream: 'alert', events: [{ seq: 1, mono: 1, ts: null, tq: 'none', event }] });
+  t.match(parse('ev', batch(operation)), { envelope: { body: { events: [{ event: operation }] } } });
+  refuses('ev', batch({ ...operation, killed: false }), /killed/);
+  refuses('ev', batch({ ...operation, traits: new Array(17).fill('x') }), /traits/);
+  refuses('ev', batch({ ...operation, path: 7 }), /path/);
+});
+
 t.test('nothing else is ever thrown', async (t) => {
   const leaf = fc.constantFrom('st', 'rep', 'ev', 'ask', 'rs/controller', 'm', 'x', '');
   const holds = (leaf: string, bytes: Uint8Array) => {
