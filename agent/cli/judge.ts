@@ -27,6 +27,7 @@ import { formatFaults } from '../policy/faults.ts';
 import type { Judgement } from '../policy/judgement.ts';
 import { checkOwnAddress, ownAddresses } from '../policy/own-addresses.ts';
 import { parseDocuments } from '../policy/parse.ts';
+import { shieldsAsPolicies } from '../policy/shields-as-policies.ts';
 import { decodeBase64 } from '../trust/base64.ts';
 
 export interface JudgeParts {
@@ -150,7 +151,7 @@ class JudgedPolicy {
 
   image(): ReturnType<typeof compile> {
     // Packets alone are judged, and what hardening needs to know of a device is not known here.
-    const documents = this.#documents.filter(({ kind }) => kind !== 'HardeningPolicy');
+    const documents = shieldsAsPolicies(this.#documents).filter(({ kind }) => kind !== 'HardeningPolicy');
     return compile(documents, {
       interfaces: this.#interfaces,
       neverDrop: usualNeverDrop,

@@ -5,6 +5,7 @@
 // is refused, never partly taken: what is not in these types is not understood.
 
 import type { Addresses, PacketPolicy, PortMatch } from './packet-policy.ts';
+import type { Shield } from './shield.ts';
 
 export type {
   Addresses,
@@ -33,10 +34,11 @@ export type {
   Zone,
   ZoneRules,
 } from './packet-policy.ts';
+export type { AppliesTo, Severity, Shield, ShieldPackets, ShieldTest } from './shield.ts';
 
 export const apiVersion = 'husk/v1';
 
-export type PolicyDocument = PacketPolicy | HardeningPolicy | AddressSet;
+export type PolicyDocument = PacketPolicy | HardeningPolicy | Shield | AddressSet;
 
 export interface Metadata {
   /** Unique per kind in a bundle: lower case letters, digits, `-` and `.`, at most 63. */
@@ -47,6 +49,8 @@ export interface Metadata {
 
 /** off: not compiled. monitor: counted and reported, not acted on. enforce. A rule may lower its policy's mode, never raise it. */
 export type Mode = 'off' | 'monitor' | 'enforce';
+/** learn: what is done is gathered, and nothing is decided. */
+export type HardeningMode = 'off' | 'learn' | 'monitor' | 'enforce';
 
 export interface AddressSet {
   readonly apiVersion: typeof apiVersion;
@@ -78,7 +82,7 @@ export interface HardeningPolicy {
 
 /** See ../policy/HARDENING.md. */
 export interface HardeningSpec {
-  readonly mode: Mode;
+  readonly mode: HardeningMode;
   readonly subject: Subject;
   /** The least tier under which it may be taken; on a device below, the bundle is refused. */
   readonly minimumTier?: Tier;
@@ -121,7 +125,7 @@ export type HardeningWord = (typeof hardeningWords)[number];
 /** Exactly one of the words. Order does not matter: deny wins over allow, allow over the default. */
 export interface HardeningRule {
   readonly id: string;
-  readonly mode?: Mode;
+  readonly mode?: HardeningMode;
   /** connect() and every send to an address: sendto, sendmsg, TCP fast open. */
   readonly connect?: CallMatch;
   readonly bind?: CallMatch;

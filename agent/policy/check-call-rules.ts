@@ -4,7 +4,7 @@ import type { CallMatch, HardeningPolicy, HardeningRule } from '../contract/poli
 import { RefusalError } from '../contract/refusal.ts';
 import { type Checking, checkAddressSetName, checkEntries, checkPorts } from './checking.ts';
 import type { Path } from './faults.ts';
-import { effectiveMode } from './ids.ts';
+import { activeMode } from './ids.ts';
 import { effective } from './packet-conditions.ts';
 import { type AddressRanges, anyAddresses, covers, isEmpty } from './ranges.ts';
 import { type CallReach, callCovers, callReach } from './reach.ts';
@@ -56,7 +56,7 @@ export function checkCallOrder(
       if (cover !== undefined) {
         const message = `rule "${rule.id}" can never match: rule "${cover.rule.id}" (${cover.rule.action}) takes every call it is about`;
         fault([...at, 'id'], message);
-      } else if (effectiveMode(spec.mode, rule.mode) === 'enforce') {
+      } else if (activeMode(spec.mode, rule.mode) === 'enforce') {
         deciding.push(reaching);
       }
     }

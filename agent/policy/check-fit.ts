@@ -10,8 +10,9 @@ import { compile } from './compile.ts';
 import { unseenDenial } from './compile-calls.ts';
 import { plainDevice } from './device-view.ts';
 import { type Fault, FaultList, type Path } from './faults.ts';
-import { effectiveMode } from './ids.ts';
+import { activeMode } from './ids.ts';
 import { plainPaths } from './plain-paths.ts';
+import { shieldsAsPolicies } from './shields-as-policies.ts';
 import { activeHardening } from './subjects.ts';
 import type { DeviceFacts } from './table-image.ts';
 import { type BeyondAt, OverLimitError } from './tables.ts';
@@ -58,7 +59,7 @@ export function checkFit(documents: readonly PolicyDocument[]): Fit {
 }
 
 function checkUnseen(documents: readonly PolicyDocument[], faults: FaultList): void {
-  for (const document of activeHardening(documents)) {
+  for (const document of activeHardening(shieldsAsPolicies(documents))) {
     const { mode, rules, default: defaults } = document.spec;
     const deny = (families: Parameters<typeof unseenDenial>[0], path: Path) => {
       const message = unseenDenial(families);
@@ -66,7 +67,7 @@ function checkUnseen(documents: readonly PolicyDocument[], faults: FaultList): v
     };
     if (defaults?.socket === 'deny') deny(undefined, ['spec', 'default', 'socket']);
     rules.forEach(({ socket, action, mode: own }, index) => {
-      if (socket === undefined || action !== 'deny' || effectiveMode(mode, own) === 'off') return;
+      if (socket === undefined || action !== 'deny' || activeMode(mode, own) === null) return;
       deny(socket.family, ['spec', 'rules', index, 'socket', 'family']);
     });
   }

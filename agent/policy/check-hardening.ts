@@ -6,7 +6,7 @@ import { checkOperationOrder, checkOperationRule } from './check-operations.ts';
 import { checkSubject } from './check-subject.ts';
 import type { Checking } from './checking.ts';
 import type { Path } from './faults.ts';
-import { effectiveMode, isCallRule, raisesMode } from './ids.ts';
+import { activeMode, isCallRule, raisesMode } from './ids.ts';
 
 export function checkHardeningPolicy(document: HardeningPolicy, checking: Checking): void {
   const { spec } = document;
@@ -16,7 +16,7 @@ export function checkHardeningPolicy(document: HardeningPolicy, checking: Checki
   spec.rules.forEach((rule, index) => {
     const at = ['spec', 'rules', index];
     const isReadable = checkRule(document, rule, at, checking);
-    if (!isReadable || effectiveMode(spec.mode, rule.mode) === 'off') return;
+    if (!isReadable || activeMode(spec.mode, rule.mode) === null) return;
     if (!isCallRule(rule)) {
       operations.push({ rule, at });
       return;

@@ -12,7 +12,7 @@ import { checkPaths, checkTakenIn, checkTwice } from './check-paths.ts';
 import { appletFault } from './check-subject.ts';
 import type { Checking } from './checking.ts';
 import type { Path } from './faults.ts';
-import { effectiveMode } from './ids.ts';
+import { activeMode } from './ids.ts';
 import { objectsCover } from './operation-cover.ts';
 import { exceptionsMeet, type OperationReach, operationReaches } from './operation-reach.ts';
 import { operationNames, operationNumbers } from './operation-words.ts';
@@ -141,7 +141,7 @@ export function checkOperationOrder(
 ): void {
   const reaches = new Map(rules.map((one) => [one, operationReaches(one.rule)]));
   const denials = rules.filter(({ rule }) => {
-    return rule.action === 'deny' && effectiveMode(spec.mode, rule.mode) === 'enforce';
+    return rule.action === 'deny' && activeMode(spec.mode, rule.mode) === 'enforce';
   });
   for (const [index, one] of rules.entries()) {
     const { rule, at } = one;

@@ -5,14 +5,16 @@
 // of policy have a file each. The order of work is: each document for itself, then all of them together.
 
 import { HUSK_RULE_ID_BYTES } from '../../bpf/abi/layout.gen.ts';
-import type { Addition, AddressSet, PolicyDocument } from '../contract/policy.ts';
+import type { Addition, AddressSet, PolicyDocument, Shield } from '../contract/policy.ts';
 import { checkHardeningPolicy } from './check-hardening.ts';
 import { checkConnectionSettings, checkPacketPolicy } from './check-packet.ts';
+import { checkShield } from './check-shield.ts';
 import { type Checking, checkEntries, checkEntry } from './checking.ts';
 import { type Fault, FaultList, type Path } from './faults.ts';
 import { globsOverlap } from './globs.ts';
 import { defaultId, defaultNames, directions, ruleId, synCookiesId, zoneDefaultId } from './ids.ts';
 import { resolverOf } from './sets.ts';
+import { shieldsAsPolicies, unplacedRules } from './shields-as-policies.ts';
 import { activeHardening } from './subjects.ts';
 
 /** Entries of one set that are counted one by one; each takes a counter for each CPU. */
@@ -28,7 +30,7 @@ export function checkDocuments(
   const names = documents.flatMap((one) => (one.kind === 'AddressSet' ? [one.metadata.name] : []));
   const addressSets = isWhole ? new Set(names) : null;
   const deniedByDefault = new Set(
-    activeHardening(documents).flatMap(({ spec }) =>
+    activeHardening(shieldsAsPolicies(documents)).flatMap(({ spec }) =>
       defaultNames.filter((name) => spec.default?.[name] === 'deny'),
     ),
   );
@@ -48,6 +50,7 @@ export function checkDocuments(
   checkInterfaces(each);
   checkUnparseable(each);
   checkConnectionSettings(each);
+  checkPlaces(each, new Set(unplacedRules(documents)));
   return faults.all();
 }
 
@@ -60,6 +63,9 @@ function checkOne(document: PolicyDocument, checking: Checking): void {
       break;
     case 'HardeningPolicy':
       checkHardeningPolicy(document, checking);
+      break;
+    case 'Shield':
+      checkShield(document, checking);
       break;
     case 'AddressSet':
       checkAddressSet(document, checking);
@@ -135,8 +141,9 @@ export interface IdAt {
 /** Every rule and default of a document, with its full name and its place. */
 export function idsOf(document: PolicyDocument): readonly IdAt[] {
   if (document.kind === 'AddressSet') return [];
-  if (document.kind === 'HardeningPolicy') {
-    const { rules, default: defaults } = document.spec;
+  if (document.kind === 'HardeningPolicy' || document.kind === 'Shield') {
+    const { rules = [], default: defaults } = document.spec;
+    const ofPackets = document.kind === 'Shield' ? packetIds(document) : [];
     const ofRules = rules.map((rule, index) => ({
       id: ruleId(document, rule),
       local: rule.id,
@@ -147,7 +154,7 @@ export function idsOf(document: PolicyDocument): readonly IdAt[] {
         ? []
         : [{ id: defaultId(document, name), local: `default-${name}`, path: ['spec', 'default', name] }],
     );
-    return [...ofDefaults, ...ofRules];
+    return [...ofDefaults, ...ofRules, ...ofPackets];
   }
   const zonesSeen = new Set<string>();
   return directions.flatMap((direction) =>
@@ -174,6 +181,15 @@ export function idsOf(document: PolicyDocument): readonly IdAt[] {
   );
 }
 
+const packetIds = (shield: Shield): readonly IdAt[] =>
+  directions.flatMap((direction) =>
+    (shield.spec.packets?.[direction] ?? []).map((rule, index) => ({
+      id: ruleId(shield, rule),
+      local: rule.id,
+      path: ['spec', 'packets', direction, index, 'id'],
+    })),
+  );
+
 /** An interface is in one zone at the most, over all policies that are not off. */
 function checkInterfaces(each: Each): void {
   const seen: { readonly glob: string; readonly zone: string }[] = [];
@@ -191,6 +207,16 @@ function checkInterfaces(each: Each): void {
         seen.push({ glob, zone });
       });
     }
+  });
+}
+
+/** A shield may be kept beside policies that have no zone for it, and is said to do nothing there. */
+function checkPlaces(each: Each, unplaced: ReadonlySet<string>): void {
+  each((document, { fault }) => {
+    if (document.kind !== 'Shield' || !packetIds(document).some(({ id }) => unplaced.has(id))) return;
+    fault(['spec', 'packets'], 'holds rules that no zone of the policies here has: they decide nothing', {
+      severity: 'warning',
+    });
   });
 }
 

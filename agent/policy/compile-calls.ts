@@ -23,7 +23,7 @@ import {
 import type { HardeningPolicy, HardeningRule, SocketFamily } from '../contract/policy.ts';
 import { RefusalError } from '../contract/refusal.ts';
 import { addressCondition } from './address-condition.ts';
-import { type CallName, callNames, defaultId, effectiveMode, ruleId } from './ids.ts';
+import { activeMode, type CallName, callNames, defaultId, ruleId } from './ids.ts';
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import { allPorts } from './ports.ts';
 import { type CallReach, callReach } from './reach.ts';
@@ -112,8 +112,8 @@ export class CallCompiler {
   }
 
   addRule(document: HardeningPolicy, subject: NumberedSubject, rule: HardeningRule): void {
-    const mode = effectiveMode(document.spec.mode, rule.mode);
-    if (mode === 'off') return;
+    const mode = activeMode(document.spec.mode, rule.mode);
+    if (mode === null) return;
     const id = ruleId(document, rule);
     const set = this.#resolver.callMatch(document.metadata.name, rule.connect ?? rule.bind ?? {});
     const reach = callReach(rule, set);

@@ -3,7 +3,7 @@
 import type { HardeningPolicy, HardeningRule } from '../contract/policy.ts';
 import { RefusalError } from '../contract/refusal.ts';
 import { ExceptLayers } from './except-layers.ts';
-import { defaultId, effectiveMode, ruleId } from './ids.ts';
+import { activeMode, defaultId, ruleId } from './ids.ts';
 import { type NamedObject, operationReaches } from './operation-reach.ts';
 import {
   type OperationRules,
@@ -35,8 +35,8 @@ export class OperationCompiler {
   }
 
   addRule(document: HardeningPolicy, subject: NumberedSubject, rule: HardeningRule): void {
-    const mode = effectiveMode(document.spec.mode, rule.mode);
-    if (mode === 'off') return;
+    const mode = activeMode(document.spec.mode, rule.mode);
+    if (mode === null) return;
     const id = ruleId(document, rule);
     const of = { at: 'operation', zone: null, call: null } as const;
     const index = this.#addRule({ ...of, id, mode, verdict: rule.action });

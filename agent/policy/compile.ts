@@ -16,15 +16,18 @@ import { RefusalError } from '../contract/refusal.ts';
 import { HardeningCompiler } from './compile-hardening.ts';
 import { PacketCompiler } from './compile-packets.ts';
 import { type FollowingTables, followCgroups, followInterfaces, followPaths } from './following.ts';
+import { activeMode } from './ids.ts';
 import { zonesOf } from './policy-zones.ts';
 import { tierRefusal } from './rule-tier.ts';
 import { resolverOf } from './sets.ts';
+import { shieldsAsPolicies } from './shields-as-policies.ts';
 import { activeHardening } from './subjects.ts';
 import type { AddRule, CompiledRule, DeviceFacts, Table, TableImage } from './table-image.ts';
 import { kernelBytesOf } from './tables.ts';
 
-/** For documents that were checked. Throws RefusalError policy.over-limit or policy.unsupported. */
-export function compile(documents: readonly PolicyDocument[], facts: DeviceFacts): TableImage {
+/** For documents that were checked; every shield among them is one that applies. Throws RefusalError policy.over-limit or policy.unsupported. */
+export function compile(written: readonly PolicyDocument[], facts: DeviceFacts): TableImage {
+  const documents = shieldsAsPolicies(written);
   refuseBelowTier(documents, facts.tier);
   const rules: CompiledRule[] = [];
   const addRule: AddRule = (rule) => {
@@ -37,9 +40,10 @@ export function compile(documents: readonly PolicyDocument[], facts: DeviceFacts
   const hardening = new HardeningCompiler(resolver, addRule, documents);
   // In the order of the documents, since indexes are given out in it.
   for (const document of documents) {
-    if (document.kind === 'AddressSet' || document.spec.mode === 'off') continue;
-    if (document.kind === 'PacketPolicy') packets.add(document);
-    else hardening.add(document);
+    if (document.kind === 'AddressSet') continue;
+    if (document.kind === 'PacketPolicy') {
+      if (document.spec.mode !== 'off') packets.add(document);
+    } else if (activeMode(document.spec.mode, undefined) !== null) hardening.add(document);
   }
   const tables = [...packets.tables(facts), ...hardening.tables(facts)].toSorted((a, b) => a.kind - b.kind);
   return {

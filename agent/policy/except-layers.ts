@@ -5,7 +5,7 @@
 // can all be needed, so that each gets a bit of its own, in the order of the rules.
 
 import type { HardeningPolicy, HardeningRule } from '../contract/policy.ts';
-import { effectiveMode } from './ids.ts';
+import { activeMode } from './ids.ts';
 import { type OperationReach, operationReaches } from './operation-reach.ts';
 
 type Active = 'monitor' | 'enforce';
@@ -16,8 +16,8 @@ export function layersNeeded(documents: readonly HardeningPolicy[]): number {
   let needed = 1;
   for (const { spec } of documents) {
     for (const rule of spec.rules) {
-      const mode = effectiveMode(spec.mode, rule.mode);
-      if (mode === 'off') continue;
+      const mode = activeMode(spec.mode, rule.mode);
+      if (mode === null) continue;
       for (const reach of operationReaches(rule))
         needed = Math.max(needed, (places.layerOf(rule, mode, reach) ?? 0) + 1);
     }

@@ -8,7 +8,6 @@ import {
   addressSetReference,
   localName,
   metadata,
-  mode,
   optional,
   portMatch,
   rulesMax,
@@ -31,6 +30,12 @@ const under = optional(paths.describe('These folders and all below them, absolut
 const applets = optional(
   names.describe('Names by which a program of many applets is started, as wget of a busybox.'),
 );
+
+export const hardeningMode = z
+  .enum(['off', 'learn', 'monitor', 'enforce'])
+  .describe(
+    'off: not compiled. learn: what is done is gathered, nothing is decided. monitor: counted and reported, not acted on. A rule may lower it, never raise it.',
+  );
 
 const callMatch = z.strictObject({
   to: optional(z.union([addressList, addressSetReference]).describe('Addresses meant; absent: all.')),
@@ -102,10 +107,10 @@ const kernelMatch = z
   })
   .describe('At least one; alternatives.');
 
-const hardeningRule = z
+export const hardeningRule = z
   .strictObject({
     id: localName.describe('Unique in the document; counters and events are kept under document/id.'),
-    mode: optional(mode),
+    mode: optional(hardeningMode),
     connect: optional(callMatch.describe('connect() and every send to an address.')),
     bind: optional(callMatch),
     socket: optional(socketMatch),
@@ -125,7 +130,7 @@ const hardeningRule = z
 
 const verdict = z.enum(['allow', 'deny']);
 
-const subject = z
+export const subject = z
   .strictObject({
     cgroup: optional(
       z
@@ -149,29 +154,31 @@ const subject = z
   })
   .describe('Whose calls are judged: all conditions at once, at least one.');
 
+export const minimumTier = z
+  .enum(['A', 'B', 'C', 'D'])
+  .describe('On a device below this tier the bundle is refused.');
+
+export const hardeningDefaults = z
+  .strictObject({
+    connect: optional(verdict),
+    bind: optional(verdict),
+    socket: optional(verdict),
+    exec: optional(verdict),
+    write: optional(verdict),
+    create: optional(verdict),
+    mount: optional(verdict),
+  })
+  .describe('Per operation, what happens when no rule matches. Default: allow.');
+
 export const hardeningPolicySchema = z.strictObject({
   apiVersion: z.literal(apiVersion),
   kind: z.literal('HardeningPolicy'),
   metadata,
   spec: z.strictObject({
-    mode,
+    mode: hardeningMode,
     subject,
-    minimumTier: optional(
-      z.enum(['A', 'B', 'C', 'D']).describe('On a device below this tier the bundle is refused.'),
-    ),
-    default: optional(
-      z
-        .strictObject({
-          connect: optional(verdict),
-          bind: optional(verdict),
-          socket: optional(verdict),
-          exec: optional(verdict),
-          write: optional(verdict),
-          create: optional(verdict),
-          mount: optional(verdict),
-        })
-        .describe('Per operation, what happens when no rule matches. Default: allow.'),
-    ),
+    minimumTier: optional(minimumTier),
+    default: optional(hardeningDefaults),
     rules: z.array(hardeningRule).max(rulesMax),
   }),
 });

@@ -1,6 +1,6 @@
 // Stable ids: what counters, events and reports are kept under, whatever else of a policy changes.
 
-import type { DefaultName, HardeningRule, Mode } from '../contract/policy.ts';
+import type { DefaultName, HardeningMode, HardeningRule, Mode } from '../contract/policy.ts';
 
 export type Direction = 'ingress' | 'egress';
 export const directions = ['ingress', 'egress'] as const satisfies readonly Direction[];
@@ -10,8 +10,9 @@ export const callNames = ['connect', 'bind', 'socket'] as const satisfies readon
 
 type Named = { readonly metadata: { readonly name: string } };
 
+/** A rule that a shield put among those of a policy has its full name already (shields-as-policies.ts). */
 export const ruleId = (document: Named, rule: { readonly id: string }) =>
-  `${document.metadata.name}/${rule.id}`;
+  rule.id.includes('/') ? rule.id : `${document.metadata.name}/${rule.id}`;
 export const zoneDefaultId = (document: Named, zone: string, direction: Direction) =>
   `${document.metadata.name}/${zone}:default-${direction}`;
 export const defaultId = (document: Named, name: DefaultName) => `${document.metadata.name}/default-${name}`;
@@ -32,12 +33,21 @@ export const synCookiesId = (document: Named, zone: string) =>
 /** Whether an id, of whatever document, is one of `synCookiesId`: no rule's own may have a colon in it. */
 export const isSynCookiesId = (id: string) => id.endsWith(':syn-cookies');
 
-const strictness: Record<Mode, number> = { off: 0, monitor: 1, enforce: 2 };
+const strictness: Record<HardeningMode, number> = { off: 0, learn: 1, monitor: 2, enforce: 3 };
 
 /** Whether a rule asks for more than its policy; the documents are refused then. */
-export const raisesMode = (policy: Mode, rule: Mode | undefined) =>
+export const raisesMode = (policy: HardeningMode, rule: HardeningMode | undefined) =>
   rule !== undefined && strictness[rule] > strictness[policy];
 
 /** A rule's own mode, never above its policy's. */
 export const effectiveMode = (policy: Mode, rule: Mode | undefined): Mode =>
   rule === undefined || strictness[rule] > strictness[policy] ? policy : rule;
+
+/** The mode of a rule that decides or is reported; null: it is off, or in a mode that decides nothing. */
+export function activeMode(
+  policy: HardeningMode,
+  rule: HardeningMode | undefined,
+): 'monitor' | 'enforce' | null {
+  const mode = rule === undefined || strictness[rule] > strictness[policy] ? policy : rule;
+  return mode === 'monitor' || mode === 'enforce' ? mode : null;
+}

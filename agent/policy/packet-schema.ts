@@ -110,7 +110,7 @@ const commonMatch = {
   fragment: optional(z.enum(['any', 'first', 'later', 'none'])),
 };
 
-const packetMatch = {
+export const packetMatch = {
   ...commonMatch,
   interface: optional(orNot(oneOrMore(interfaceGlob)).describe('Narrower than the zone.')),
   vlan: optional(vlan.describe('VLAN ids from the outside in; none: without a tag.')),
@@ -129,7 +129,7 @@ const rate = z
   .regex(/^[1-9]\d{0,8}\/[smhd]$/, 'has to be a rate such as 10/s, 600/m, 5/h or 100/d')
   .describe('Packets per second, minute, hour or day.');
 
-const limit = z
+export const limit = z
   .strictObject({
     rate,
     burst: optional(z.int().min(1).max(burstMax)),
@@ -144,14 +144,20 @@ const limit = z
   })
   .describe('A token bucket: burst packets at once, refilled at rate.');
 
+export const rejectWith = z.enum([
+  'tcp-reset',
+  'port-unreachable',
+  'host-unreachable',
+  'net-unreachable',
+  'admin-prohibited',
+]);
+
 const packetRule = z.strictObject({
   id: localName.describe('Unique in the document; counters and events are kept under document/id.'),
   mode: optional(mode),
   ...packetMatch,
   action: z.enum(['allow', 'drop', 'reject', 'log']),
-  rejectWith: optional(
-    z.enum(['tcp-reset', 'port-unreachable', 'host-unreachable', 'net-unreachable', 'admin-prohibited']),
-  ),
+  rejectWith: optional(rejectWith),
   limit: optional(limit),
   log: optional(z.strictObject({ sample: optional(z.int().min(1).max(1_000_000)) })),
 });

@@ -13,10 +13,12 @@ import {
   type HardeningPolicy,
   type PacketPolicy,
   type PolicyDocument,
+  type Shield,
 } from '../contract/policy.ts';
 import { hardeningPolicySchema } from './hardening-schema.ts';
 import { packetPolicySchema } from './packet-schema.ts';
 import { addresses, addressesMax, metadata, optional } from './shapes.ts';
+import { shieldSchema } from './shield-schema.ts';
 
 /** Urgent additions of one list; more belong into the list itself. */
 const additionsMax = 4096;
@@ -56,6 +58,7 @@ const addressSetSchema = z.strictObject({
 export const documentSchema = z.discriminatedUnion('kind', [
   packetPolicySchema,
   hardeningPolicySchema,
+  shieldSchema,
   addressSetSchema,
 ]);
 
@@ -82,7 +85,8 @@ type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 
 const agree: [
   Same<Plain<z.infer<typeof packetPolicySchema>>, Plain<PacketPolicy>>,
   Same<Plain<z.infer<typeof hardeningPolicySchema>>, Plain<HardeningPolicy>>,
+  Same<Plain<z.infer<typeof shieldSchema>>, Plain<Shield>>,
   Same<Plain<z.infer<typeof addressSetSchema>>, Plain<AddressSet>>,
   Same<Plain<z.infer<typeof documentSchema>>, Plain<PolicyDocument>>,
-] = [true, true, true, true];
+] = [true, true, true, true, true];
 void agree;

@@ -7,6 +7,7 @@
 import { HUSK_SUBJECTS_MAX } from '../../bpf/abi/layout.gen.ts';
 import type { HardeningPolicy, PolicyDocument, Subject } from '../contract/policy.ts';
 import { layersNeeded } from './except-layers.ts';
+import { activeMode } from './ids.ts';
 import { type BeyondAt, holdTo } from './tables.ts';
 
 export interface NumberedSubject {
@@ -31,7 +32,9 @@ export interface SubjectConditions {
 }
 
 export const activeHardening = (documents: readonly PolicyDocument[]): readonly HardeningPolicy[] =>
-  documents.filter((one) => one.kind === 'HardeningPolicy').filter((one) => one.spec.mode !== 'off');
+  documents
+    .filter((one) => one.kind === 'HardeningPolicy')
+    .filter(({ spec }) => activeMode(spec.mode, undefined) !== null);
 
 export function conditionsOf(subject: Subject): SubjectConditions {
   const sorted = <T extends string | number>(value: T | readonly T[] | undefined): readonly T[] | null =>

@@ -8,6 +8,7 @@
 import type { PolicyDocument } from '../contract/policy.ts';
 import { type DeviceView, usualNeverDrop } from './device-view.ts';
 import type { Tries } from './judgement.ts';
+import { shieldsAsPolicies } from './shields-as-policies.ts';
 import type { DeviceFacts } from './table-image.ts';
 import { tryCalls } from './try-calls.ts';
 import { tryOperations } from './try-operations.ts';
@@ -15,7 +16,7 @@ import { tryPackets } from './try-packets.ts';
 
 /** `device`: default one with plain Ethernet interfaces and no addresses. */
 export function makeTries(
-  documents: readonly PolicyDocument[],
+  written: readonly PolicyDocument[],
   { interfaces, paths }: Pick<DeviceFacts, 'interfaces' | 'paths'>,
   device: DeviceView = {
     interfaces: interfaces.map((one) => ({
@@ -26,6 +27,7 @@ export function makeTries(
     neverDrop: usualNeverDrop,
   },
 ): Tries {
+  const documents = shieldsAsPolicies(written);
   const packets = tryPackets(documents, device);
   const calls = tryCalls(documents);
   const applets = new Map((paths?.applets() ?? []).map(({ executable, names }) => [executable, names]));

@@ -3,7 +3,7 @@
 import type { HardeningPolicy, HardeningRule, PolicyDocument } from '../contract/policy.ts';
 import { wordsToBytes } from './addresses.ts';
 import { evaluateCall } from './evaluate.ts';
-import { type CallName, callNames, defaultId, effectiveMode, isCallRule, ruleId } from './ids.ts';
+import { activeMode, type CallName, callNames, defaultId, isCallRule, ruleId } from './ids.ts';
 import type { CallTry, CanaryOperation, Judgement } from './judgement.ts';
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import { allPorts, type PortRange } from './ports.ts';
@@ -101,8 +101,8 @@ function linesOf(documents: readonly PolicyDocument[]): readonly Line[] {
   const ruleLines = (action: HardeningRule['action']) =>
     policies.flatMap((document) =>
       document.spec.rules.flatMap((rule): readonly Line[] => {
-        const mode = effectiveMode(document.spec.mode, rule.mode);
-        if (rule.action !== action || mode === 'off' || !isCallRule(rule)) return [];
+        const mode = activeMode(document.spec.mode, rule.mode);
+        if (rule.action !== action || mode === null || !isCallRule(rule)) return [];
         const set = resolver.callMatch(document.metadata.name, rule.connect ?? rule.bind ?? {});
         return [
           { cgroup: cgroupOf(document), id: ruleId(document, rule), reach: callReach(rule, set), mode },

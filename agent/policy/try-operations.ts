@@ -8,7 +8,7 @@ import type { HardeningRule, PolicyDocument } from '../contract/policy.ts';
 import { capabilityNames, capabilityNumber } from './capabilities.ts';
 import { isSubject } from './evaluate/subjects.ts';
 import { type AppletPrograms, evaluateOperation, type ObjectAt, type TaskAt } from './evaluate.ts';
-import { defaultId, effectiveMode, isCallRule, ruleId } from './ids.ts';
+import { activeMode, defaultId, isCallRule, ruleId } from './ids.ts';
 import type { Judgement, OperationTry } from './judgement.ts';
 import { type NamedObject, operationReaches, unlistedApplet } from './operation-reach.ts';
 import {
@@ -54,7 +54,7 @@ export function tryOperations(
     for (const document of subject.documents) {
       const { mode, rules, default: defaults } = document.spec;
       for (const rule of rules) {
-        if (isCallRule(rule) || effectiveMode(mode, rule.mode) === 'off') continue;
+        if (isCallRule(rule) || activeMode(mode, rule.mode) === null) continue;
         first(ruleId(document, rule), samples(rule, device));
       }
       for (const name of operationDefaults) {

@@ -31,8 +31,8 @@ export const policyCheck: CommandFile = (parent, io) => {
     .addHelpText(
       'after',
       `
-Documents of kind PacketPolicy, HardeningPolicy and AddressSet, in YAML or JSON, several in a file. Lists that an
-AddressSet names (spec.file) are read in. Needs no controller. Exit 1 where there is an error; warnings pass.
+Documents of kind PacketPolicy, HardeningPolicy, Shield and AddressSet, in YAML or JSON, several in a file. Lists
+that an AddressSet names (spec.file) are read in. Needs no controller. Exit 1 where there is an error; warnings pass.
 
 What a policy expects (spec.expect, spec.admins) is proven for every packet that is described; where it does not hold, a
 packet shows it, which is an error. A policy under which devices cannot reach their controller or a resolver is

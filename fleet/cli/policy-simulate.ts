@@ -8,6 +8,7 @@ import { capturedPackets } from '../../agent/policy/capture/read-capture.ts';
 import { formatFault } from '../../agent/policy/faults.ts';
 import { type Direction, directions, ruleId, zoneDefaultId } from '../../agent/policy/ids.ts';
 import { checkOwnAddress } from '../../agent/policy/own-addresses.ts';
+import { shieldsAsPolicies } from '../../agent/policy/shields-as-policies.ts';
 import { type SimulatedPacket, simulate, type Where } from '../../agent/policy/simulate.ts';
 import { type PolicyZone, policyZones, zoneOfInterface } from '../../agent/policy/zones.ts';
 import { readPolicyFiles } from '../policy/documents.ts';
@@ -88,7 +89,8 @@ Example:
       if (options.zone !== undefined && options.interface !== undefined) {
         throw new UsageError('say --zone or --interface: an interface is in one zone at the most');
       }
-      const documents = readPolicy(io, files);
+      const written = readPolicy(io, files);
+      const documents = shieldsAsPolicies(written);
       if (options.own === undefined && asksToDevice(documents))
         io.err(
           'rules ask for packets to the device, of which no address is known here: only groups and broadcasts are; say them with --own',
@@ -96,7 +98,7 @@ Example:
       const zones = policyZones(documents);
       const where = whereOf(zones, options);
       const file = openCaptureFile(options.pcap);
-      const judge = options.kernel === true ? await KernelJudge.start(io, documents, options.own) : null;
+      const judge = options.kernel === true ? await KernelJudge.start(io, written, options.own) : null;
       try {
         await run({ io, options, documents, zones, where, file, judge });
       } finally {

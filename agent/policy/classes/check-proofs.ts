@@ -7,6 +7,7 @@ import type { PolicyDocument } from '../../contract/policy.ts';
 import { RefusalError } from '../../contract/refusal.ts';
 import { idsOf } from '../check.ts';
 import { type Fault, FaultList, type Path } from '../faults.ts';
+import { shieldsAsPolicies } from '../shields-as-policies.ts';
 import { ClassesTooManyError, shortBounds } from './diagram.ts';
 import { type Proof, type ProofOptions, proveExpectations } from './expect.ts';
 import type { Verdict } from './outcome.ts';
@@ -24,7 +25,8 @@ export interface Proven {
 }
 
 /** Documents that were checked without errors. */
-export function checkProofs(documents: readonly PolicyDocument[], options: CheckProofsOptions = {}): Proven {
+export function checkProofs(written: readonly PolicyDocument[], options: CheckProofsOptions = {}): Proven {
+  const documents = shieldsAsPolicies(written);
   const faults = new FaultList();
   const bounded = { bounds: shortBounds, ...options };
   const proofs = proofsOf(documents, bounded, faults);

@@ -6,6 +6,7 @@
 
 import type { PolicyDocument, SynCookies } from '../../contract/policy.ts';
 import { type Direction, directions, ruleId } from '../ids.ts';
+import { shieldsAsPolicies } from '../shields-as-policies.ts';
 import type { Bounds } from './diagram.ts';
 import { decider, type Outcome, type Verdict } from './outcome.ts';
 import { type Bundle, bundleOf, Partition } from './partition.ts';
@@ -68,10 +69,11 @@ export interface DiffOptions {
 
 /** Documents that were checked. Throws ClassesTooManyError. */
 export function diffPolicies(
-  before: readonly PolicyDocument[],
-  after: readonly PolicyDocument[],
+  oldest: readonly PolicyDocument[],
+  newest: readonly PolicyDocument[],
   options: DiffOptions = {},
 ): PolicyDifference {
+  const [before, after] = [shieldsAsPolicies(oldest), shieldsAsPolicies(newest)];
   const bundles = [bundleOf(before), bundleOf(after)] as const;
   const kinds = interfaceKinds([before, after]);
   const origins = originsOf(kinds);
@@ -89,7 +91,7 @@ export function diffPolicies(
     untold,
     rules: rulesChanged(before, after),
     settings: settingsChanged(before, after),
-    texts: textsChanged(before, after),
+    texts: textsChanged(oldest, newest),
   };
 }
 
@@ -185,6 +187,8 @@ function textsChanged(
         switch (document.kind) {
           case 'HardeningPolicy':
             return [[`hardening policy ${name}`, JSON.stringify(document.spec)]];
+          case 'Shield':
+            return [[`shield ${name}`, JSON.stringify(document.spec)]];
           case 'PacketPolicy': {
             const { expect = [], admins = [] } = document.spec;
             return [

@@ -9,12 +9,13 @@ import type {
   Subject,
 } from '../../contract/policy.ts';
 import { bytesToWords, isIpv4 } from '../addresses.ts';
-import { type CallName, callNames, defaultId, effectiveMode, isCallRule, ruleId } from '../ids.ts';
+import { activeMode, type CallName, callNames, defaultId, isCallRule, ruleId } from '../ids.ts';
 import type { CanaryOperation, Judgement } from '../judgement.ts';
 import { protocolNumber, socketFamilyNumbers, socketTypeNumbers } from '../numbers.ts';
 import { type PortRange, portRanges, portsHold } from '../ports.ts';
 import { anyAddresses, holds } from '../ranges.ts';
 import { SetResolver } from '../sets.ts';
+import { shieldsAsPolicies } from '../shields-as-policies.ts';
 import { unreadable } from './checked.ts';
 import { plain } from './lines.ts';
 import { isCgroupOnly, isSubject, type TaskAt } from './subjects.ts';
@@ -95,9 +96,9 @@ function subjectsOf(documents: readonly PolicyDocument[]): readonly JudgedSubjec
   const known = subjectsBefore.get(documents);
   if (known !== undefined) return known;
   const sets = new SetResolver(documents);
-  const fresh = documents
+  const fresh = shieldsAsPolicies(documents)
     .filter((one) => one.kind === 'HardeningPolicy')
-    .filter((one) => one.spec.mode !== 'off')
+    .filter((one) => activeMode(one.spec.mode, undefined) !== null)
     .map((one) => subjectOf(one, sets));
   subjectsBefore.set(documents, fresh);
   return fresh;
@@ -162,8 +163,8 @@ function subjectOf(document: HardeningPolicy, sets: SetResolver): JudgedSubject 
 }
 
 function callLine(document: HardeningPolicy, rule: HardeningRule, sets: SetResolver): readonly Line[] {
-  const mode = effectiveMode(document.spec.mode, rule.mode);
-  if (mode === 'off' || !isCallRule(rule)) return [];
+  const mode = activeMode(document.spec.mode, rule.mode);
+  if (mode === null || !isCallRule(rule)) return [];
   const line = (matches: (call: Call) => boolean) => [
     { id: ruleId(document, rule), mode, verdict: rule.action, matches },
   ];

@@ -4,6 +4,7 @@ import type { PacketPolicy, PacketRule, PolicyDocument } from '../../contract/po
 import { type Direction, directions, effectiveMode, ruleId, zoneDefaultId } from '../ids.ts';
 import type { Judgement, Reason } from '../judgement.ts';
 import { resolverOf, type SetResolver } from '../sets.ts';
+import { shieldsAsPolicies } from '../shields-as-policies.ts';
 import { type Condition, conditionsOf } from './conditions.ts';
 import { type Bucket, bucketOf } from './limits.ts';
 
@@ -46,7 +47,8 @@ export interface Policies {
 const known = new WeakMap<readonly PolicyDocument[], WeakRef<Policies>>();
 
 /** Conditions are read once for an array of documents, since a capture has millions of packets. */
-export function policiesOf(documents: readonly PolicyDocument[]): Policies {
+export function policiesOf(written: readonly PolicyDocument[]): Policies {
+  const documents = shieldsAsPolicies(written);
   const before = known.get(documents)?.deref();
   if (before !== undefined) return before;
   const sets = resolverOf(documents);

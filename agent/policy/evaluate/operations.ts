@@ -8,7 +8,7 @@ import type {
   PolicyDocument,
 } from '../../contract/policy.ts';
 import { capabilityNumber } from '../capabilities.ts';
-import { effectiveMode, ruleId } from '../ids.ts';
+import { activeMode, ruleId } from '../ids.ts';
 import type { Judgement } from '../judgement.ts';
 import type { OperationName, TraitName } from '../operation-words.ts';
 import { plain } from './lines.ts';
@@ -123,9 +123,9 @@ const earlier = (a: Found, b: Found) => a.rank - b.rank || a.subject - b.subject
 
 function sayingsOf(document: HardeningPolicy, subject: number, asked: Asked): readonly Found[] {
   return document.spec.rules.flatMap((rule): readonly Found[] => {
-    const mode = effectiveMode(document.spec.mode, rule.mode);
-    const rank = mode === 'off' ? null : rankOf(rule, asked);
-    if (mode === 'off' || rank === null) return [];
+    const mode = activeMode(document.spec.mode, rule.mode);
+    const rank = mode === null ? null : rankOf(rule, asked);
+    if (mode === null || rank === null) return [];
     return [
       { id: ruleId(document, rule), verdict: rule.action, mode, kills: rule.kill === true, rank, subject },
     ];

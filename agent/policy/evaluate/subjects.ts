@@ -1,6 +1,8 @@
 // Of which subjects a task is, by the letter of HARDENING.md §1.
 
 import type { HardeningPolicy, PolicyDocument, Subject } from '../../contract/policy.ts';
+import { activeMode } from '../ids.ts';
+import { shieldsAsPolicies } from '../shields-as-policies.ts';
 
 /** A program that a task ran, and the last part of the name it was started by; null: not known. */
 export interface ProgramRun {
@@ -28,8 +30,8 @@ export interface SubjectGroup {
 /** Subjects of policies that are not off, in the order in which the first policy of each stands. */
 export function groupSubjects(documents: readonly PolicyDocument[]): readonly SubjectGroup[] {
   const groups: { readonly subject: Subject; readonly documents: HardeningPolicy[] }[] = [];
-  for (const document of documents) {
-    if (document.kind !== 'HardeningPolicy' || document.spec.mode === 'off') continue;
+  for (const document of shieldsAsPolicies(documents)) {
+    if (document.kind !== 'HardeningPolicy' || activeMode(document.spec.mode, undefined) === null) continue;
     const { subject } = document.spec;
     const same = groups.find((group) => meanSame(group.subject, subject));
     if (same === undefined) groups.push({ subject, documents: [document] });

@@ -6,6 +6,7 @@ import type {
   AddressMatch,
   AddressSet,
   CallMatch,
+  HardeningMode,
   HardeningPolicy,
   HardeningRule,
   PacketPolicy,
@@ -142,8 +143,8 @@ const packetRule: fc.Arbitrary<Omit<PacketRule, 'id'>> = fc
   }));
 
 /** Rules are numbered, and no rule asks for more than the policy's mode. */
-const numbered = <T extends { mode?: 'off' | 'monitor' | 'enforce' }>(
-  rules: readonly T[],
+const numbered = <M extends HardeningMode, T extends { readonly mode?: M }>(
+  rules: readonly (T & { readonly mode?: M })[],
   prefix: string,
   policyMode: string,
 ) =>

@@ -88,7 +88,7 @@ t.test('a faulty document is left out, with a path from the bundle', async (t) =
   const { documents, faults } = parseDocuments([packets, changed(calls, ['spec', 'mode'], 'on'), calls]);
   t.strictSame(documents, [packets, calls]);
   t.strictSame(faults.map(formatFault), [
-    'documents[1].spec.mode: has to be off, monitor or enforce, not "on"',
+    'documents[1].spec.mode: has to be off, learn, monitor or enforce, not "on"',
   ]);
 });
 
@@ -101,7 +101,12 @@ t.test('each of these is a fault', async (t) => {
   ])[] = [
     [packets, ['apiVersion'], 'husk/v2', 'apiVersion: has to be husk/v1, not "husk/v2"'],
     [packets, ['apiVersion'], undefined, 'apiVersion: is required'],
-    [packets, ['kind'], 'Packetpolicy', 'kind: has to be PacketPolicy, HardeningPolicy or AddressSet'],
+    [
+      packets,
+      ['kind'],
+      'Packetpolicy',
+      'kind: has to be PacketPolicy, HardeningPolicy, Shield or AddressSet',
+    ],
     [packets, ['extra'], 1, 'extra: is not known here'],
     [
       packets,
