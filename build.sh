@@ -223,6 +223,16 @@ policy_schema() {
     settle schema
 }
 
+# Templates of policies, which the operator's program carries.
+policy_templates() {
+    local output=fleet/policy/templates.gen.json
+    stale templates "$output" firmware-integration/shields/templates/*.yaml fleet/policy/gen-templates.ts "$output" || return 0
+    say "node fleet/policy/gen-templates.ts $output"
+    quietly node fleet/policy/gen-templates.ts "$output"
+    stale templates "$output" firmware-integration/shields/templates/*.yaml fleet/policy/gen-templates.ts "$output" || true
+    settle templates
+}
+
 addon() {
     local output=build/native/husk.node command
     command=(gcc -std=gnu11 -Os -Wall -Wextra -Wshadow -Werror -fPIC -fvisibility=hidden
@@ -272,6 +282,7 @@ build() {
     bpf_objects
     layout
     policy_schema
+    policy_templates
     addon
     bundle agent/main.ts build/husk-agent.cjs
     bundle fleet/main.ts build/husk.cjs

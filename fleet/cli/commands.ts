@@ -14,6 +14,7 @@ import { policyDiff } from './policy-diff.ts';
 import { policyPublish } from './policy-publish.ts';
 import { policySchema } from './policy-schema.ts';
 import { policySimulate } from './policy-simulate.ts';
+import { policyTemplate } from './policy-template.ts';
 import { policyTest } from './policy-test.ts';
 import { query } from './query.ts';
 import { serve } from './serve.ts';
@@ -47,10 +48,11 @@ export const commands: readonly (CommandFile | CommandGroup)[] = [
   },
   {
     name: 'policy',
-    summary: 'Policy: check, test, simulate, diff, publish, schema',
+    summary: 'Policy: template, check, test, simulate, diff, publish, schema',
     help: `
 The way of a policy, from an editor to devices:
   husk policy schema > husk.schema.json                            the editor completes and complains
+  husk policy template                                             policies to begin with, for services
   husk policy check branch.yaml lists.yaml                         every fault, with file, line and column
   husk policy test branch.case                                     what must pass passes, what must not does not
   husk policy simulate branch.yaml --pcap uplink.pcap --zone wan   what it would have made of real traffic
@@ -59,7 +61,15 @@ The way of a policy, from an editor to devices:
 
 All but publish need no controller. test and simulate judge by the evaluator; with --kernel packets are judged by
 the very programs that devices run, in the kernel of this machine.`,
-    commands: [policyCheck, policyTest, policySimulate, policyDiff, policyPublish, policySchema],
+    commands: [
+      policyTemplate,
+      policyCheck,
+      policyTest,
+      policySimulate,
+      policyDiff,
+      policyPublish,
+      policySchema,
+    ],
   },
   {
     name: 'import',
