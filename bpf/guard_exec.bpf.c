@@ -25,7 +25,8 @@ static __always_inline husk_u8 traits_of(struct file *file)
     struct dentry *dentry = file->f_path.dentry;
     if (!inode->__i_nlink && dentry->d_parent == dentry && dentry->d_sb->s_magic == TMPFS_MAGIC)
         traits |= 1 << HUSK_TRAIT_MEMFD;
-    return traits;
+    /* All that follows is looked at once, and not for each of the traits there may be. */
+    return husk_unknown(traits);
 }
 
 GUARD(bprm_check_security, bprm_check, struct linux_binprm *bprm)

@@ -113,18 +113,23 @@ static __always_inline void take_decision(struct asked *asked, const struct husk
         asked->allowed = decision->allowed_by;
 }
 
-/* Bits of kept denials that nothing lifts; of those that were too many, nobody knows. */
+/* Bits of kept denials that nothing lifts; of those that were too many, nobody knows. Without branches, of
+ * which sixteen comparisons would make many paths. */
 static __always_inline husk_u32 standing_bits(const struct kept_rules *denials,
                                               const struct kept_rules *lifts)
 {
-    husk_u32 bits = denials->count > DENIALS_KEPT ? 1 << DENIALS_KEPT : 0;
+    husk_u64 denials_count = denials->count, lifts_count = lifts->count;
+    /* Most operations are denied by nothing. */
+    if (!denials_count)
+        return 0;
+    husk_u64 bits = top_bit(DENIALS_KEPT - denials_count) << DENIALS_KEPT;
 #pragma unroll
-    for (husk_u32 at = 0; at < DENIALS_KEPT; at++) {
-        bool is_lifted = at >= denials->count;
+    for (husk_u64 at = 0; at < DENIALS_KEPT; at++) {
+        husk_u64 lifted = 0;
 #pragma unroll
-        for (husk_u32 lift = 0; lift < DENIALS_KEPT; lift++)
-            is_lifted |= lift < lifts->count && lifts->rules[lift] == denials->rules[at];
-        bits |= is_lifted ? 0 : 1 << at;
+        for (husk_u64 lift = 0; lift < DENIALS_KEPT; lift++)
+            lifted |= top_bit(lift - lifts_count) & (any(lifts->rules[lift] ^ denials->rules[at]) ^ 1);
+        bits |= (top_bit(at - denials_count) & (lifted ^ 1)) << at;
     }
     return bits;
 }
@@ -164,6 +169,33 @@ __attribute__((noinline)) husk_u32 husk_standing_kills(const struct asked *asked
     return asked->kills & standing_bits(&asked->denials, &asked->lifts);
 }
 
+/* What one subject's decision about the thing is. */
+static __always_inline void ask_subject(struct asked *asked, void *decisions, husk_u32 subject)
+{
+    struct husk_object object = {
+        .subject = subject, .operation = asked->operation, .kind = asked->kind, .value = asked->value};
+    const struct husk_decision *decision = bpf_map_lookup_elem(decisions, &object);
+    if (decision)
+        take_decision(asked, decision);
+}
+
+struct subject_round {
+    struct asked *asked;
+    void *decisions;
+    husk_u64 subjects; /* that are still to be asked */
+};
+
+static long ask_next_subject(husk_u32 number, void *context)
+{
+    struct subject_round *round = context;
+    husk_u64 subjects = round->subjects;
+    if (!subjects)
+        return REPEAT_END;
+    round->subjects = subjects & (subjects - 1);
+    ask_subject(round->asked, round->decisions, lowest_bit(subjects));
+    return REPEAT_ON;
+}
+
 /* Decisions of every subject about one thing. */
 GLOBAL husk_ask(struct asked *asked)
 {
@@ -171,22 +203,16 @@ GLOBAL husk_ask(struct asked *asked)
         return 0;
     husk_u32 slot = asked->slot;
     void *decisions = bpf_map_lookup_elem(&decisions_slots, &slot);
-    if (!decisions)
-        return 0;
     husk_u64 subjects = asked->subjects;
-#pragma clang loop unroll(disable)
-    for (husk_u32 round = 0; round < HUSK_SUBJECTS_MAX; round++) {
-        if (!subjects)
-            break;
-        struct husk_object object = {.subject = lowest_bit(subjects),
-                                     .operation = asked->operation,
-                                     .kind = asked->kind,
-                                     .value = asked->value};
-        subjects &= subjects - 1;
-        const struct husk_decision *decision = bpf_map_lookup_elem(decisions, &object);
-        if (decision)
-            take_decision(asked, decision);
-    }
+    if (!decisions || !subjects)
+        return 0;
+    /* Most tasks are of one. */
+    ask_subject(asked, decisions, lowest_bit(subjects));
+    subjects &= subjects - 1;
+    if (!subjects)
+        return 0;
+    struct subject_round round = {.asked = asked, .decisions = decisions, .subjects = subjects};
+    repeat(HUSK_SUBJECTS_MAX - 1, ask_next_subject, &round);
     return 0;
 }
 
@@ -212,7 +238,8 @@ GLOBAL husk_ask_path(struct asked *asked, const struct husk_task *task)
         if (above > depth)
             break;
         /* The folder of `above` names: the whole less the rest behind it. */
-        husk_u64 rest = above < depth ? task->rest[(depth - above - 1) & (HUSK_PATH_DEPTH_MAX - 1)] : 0;
+        husk_u64 rest =
+            task->rest[(depth - above - 1) & (HUSK_PATH_DEPTH_MAX - 1)] * top_bit((husk_u64)above - depth);
         ask(asked, HUSK_OBJECT_UNDER, path_value(whole - power * rest, device, key));
         power *= base;
     }
@@ -304,27 +331,37 @@ static __always_inline void report_operation(const struct judge *judge, const st
     bpf_ringbuf_submit(event, 0);
 }
 
+struct program_round {
+    const struct husk_task *task;
+    void *programs;
+    husk_u64 subjects; /* found so far */
+};
+
+static long find_next_program(husk_u32 at, void *context)
+{
+    struct program_round *round = context;
+    if (at >= round->task->programs)
+        return REPEAT_END;
+    struct husk_program program = round->task->lineage[at & (HUSK_LINEAGE_MAX - 1)];
+    const struct husk_program_subjects *found = bpf_map_lookup_elem(round->programs, &program);
+    if (found)
+        round->subjects |= found->lineage | (at ? 0 : found->own);
+    program.applet = 0;
+    found = bpf_map_lookup_elem(round->programs, &program);
+    if (found)
+        round->subjects |= found->lineage | (at ? 0 : found->own);
+    return REPEAT_ON;
+}
+
 /* Subjects that a task's programs make it, by the tables of the slot. */
 __attribute__((noinline)) husk_u64 husk_program_subjects(const struct husk_task *task, husk_u32 slot)
 {
     void *programs = bpf_map_lookup_elem(&programs_slots, &slot);
-    husk_u64 subjects = 0;
     if (!task || !programs)
         return 0;
-#pragma clang loop unroll(disable)
-    for (husk_u32 at = 0; at < HUSK_LINEAGE_MAX; at++) {
-        if (at >= task->programs)
-            break;
-        struct husk_program program = task->lineage[at];
-        const struct husk_program_subjects *found = bpf_map_lookup_elem(programs, &program);
-        if (found)
-            subjects |= found->lineage | (at ? 0 : found->own);
-        program.applet = 0;
-        found = bpf_map_lookup_elem(programs, &program);
-        if (found)
-            subjects |= found->lineage | (at ? 0 : found->own);
-    }
-    return subjects;
+    struct program_round round = {.task = task, .programs = programs};
+    repeat(HUSK_LINEAGE_MAX, find_next_program, &round);
+    return round.subjects;
 }
 
 /* Who the task acts as. */

@@ -55,27 +55,50 @@ struct matches {
     husk_u64 would_deny[CALL_PARTS]; /* of those monitored */
 };
 
+struct call_round {
+    const struct call *call;
+    const struct husk_call_list *list;
+    husk_u64 enforced;
+    husk_u64 monitored;
+    husk_u64 would_deny;
+    husk_u32 part;
+};
+
+/* Whether the rule of the part matches. Not 0 where no other has to be looked at. */
+static __always_inline long look_at_call_rule(husk_u32 index, void *context)
+{
+    struct call_round *round = context;
+    if (round->part * 64 + index >= round->list->count || round->enforced)
+        return 1;
+    const struct husk_call_rule *rule =
+        &round->list->rules[(round->part * 64 + index) & (HUSK_CALL_RULES_MAX - 1)];
+    husk_u64 is_match = any(call_rule_differs(rule, round->call)) ^ 1;
+    husk_u64 is_monitor = any(rule->mode ^ HUSK_MODE_ENFORCE);
+    husk_u64 is_deny = any(rule->verdict ^ HUSK_VERDICT_DENY) ^ 1;
+    round->enforced |= (is_match & (is_monitor ^ 1)) << (index & 63);
+    round->monitored |= (is_match & is_monitor) << (index & 63);
+    round->would_deny |= (is_match & is_monitor & is_deny) << (index & 63);
+    return 0;
+}
+
 /* Bits, and not the place of the match, are carried out of the loop: a word of bits can be made the same
- * unknown number wherever the loop was left. */
+ * unknown number wherever the loop was left. Programs of kernels from 5.15 on have repeat.h. */
 static __always_inline void walk_call_rules(const struct call *call, const struct husk_call_list *list,
                                             husk_u32 part, struct matches *matches)
 {
-    husk_u64 enforced = 0, monitored = 0, would_deny = 0;
+    struct call_round round = {.call = call, .list = list, .part = part};
+#ifdef HUSK_REPEAT_H
+    repeat(64, look_at_call_rule, &round);
+#else
 #pragma clang loop unroll(disable)
     for (husk_u32 index = 0; index < 64; index++) {
-        if (part * 64 + index >= list->count || enforced)
+        if (look_at_call_rule(index, &round))
             break;
-        const struct husk_call_rule *rule = &list->rules[part * 64 + index];
-        husk_u64 is_match = any(call_rule_differs(rule, call)) ^ 1;
-        husk_u64 is_monitor = any(rule->mode ^ HUSK_MODE_ENFORCE);
-        husk_u64 is_deny = any(rule->verdict ^ HUSK_VERDICT_DENY) ^ 1;
-        enforced |= (is_match & (is_monitor ^ 1)) << index;
-        monitored |= (is_match & is_monitor) << index;
-        would_deny |= (is_match & is_monitor & is_deny) << index;
     }
-    matches->enforced[part] = husk_unknown(enforced);
-    matches->monitored[part] = husk_unknown(monitored);
-    matches->would_deny[part] = husk_unknown(would_deny);
+#endif
+    matches->enforced[part] = husk_unknown(round.enforced);
+    matches->monitored[part] = husk_unknown(round.monitored);
+    matches->would_deny[part] = husk_unknown(round.would_deny);
 }
 
 /* Beside the loop: its own forks would be walked again in every round. */
@@ -85,21 +108,41 @@ GLOBAL husk_count_call_rule(husk_u32 rule)
     return 0;
 }
 
+struct count_round {
+    const struct husk_call_list *list;
+    husk_u64 bits;
+    husk_u32 part;
+};
+
+/* Counts the first rule whose bit is set. Not 0 where there is none. */
+static __always_inline long count_next_call_rule(husk_u32 number, void *context)
+{
+    struct count_round *round = context;
+    husk_u64 bits = round->bits;
+    if (!bits)
+        return 1;
+    round->bits = bits & (bits - 1);
+    husk_u64 index = round->part * 64 + lowest_bit(bits);
+    husk_u32 rule = round->list->rules[index & (HUSK_CALL_RULES_MAX - 1)].rule;
+    husk_count_call_rule(rule);
+    return 0;
+}
+
 /* Counts the rules of the part whose bits are set. */
 GLOBAL husk_count_calls(husk_u32 slot, husk_u32 part, husk_u64 bits)
 {
-    const struct husk_call_list *list = table_wide(&calls_slots, slot);
-    if (!list)
+    struct count_round round = {.list = table_wide(&calls_slots, slot), .bits = bits, .part = part};
+    if (!round.list)
         return 0;
+#ifdef HUSK_REPEAT_H
+    repeat(64, count_next_call_rule, &round);
+#else
 #pragma clang loop unroll(disable)
-    for (husk_u32 round = 0; round < 64; round++) {
-        if (!bits)
+    for (husk_u32 number = 0; number < 64; number++) {
+        if (count_next_call_rule(number, &round))
             break;
-        husk_u64 index = part * 64 + lowest_bit(bits);
-        bits &= bits - 1;
-        husk_u32 rule = list->rules[index & (HUSK_CALL_RULES_MAX - 1)].rule;
-        husk_count_call_rule(rule);
     }
+#endif
     return 0;
 }
 

@@ -16,6 +16,7 @@
 #define HUSK_OBJECT_PATH_H
 
 #include "hardening_maps.h"
+#include "repeat.h"
 
 #define S_IFMT 0170000
 #define S_ISUID 04000
@@ -60,67 +61,90 @@ __attribute__((noinline)) husk_u64 husk_hash_name(const struct husk_task *task, 
     if (!task || !key)
         return 0;
     husk_u64 hash = mix_word(key->mix[3], length, key);
+    /* Before the rounds: what comes after them is looked at once for each. */
+    husk_u64 last = *(const husk_u64 *)&task->name[length & (HUSK_NAME_BYTES - 8)];
+    last &= (1ull << ((length & 7) * 8)) - 1;
+    FORGET(last);
 #pragma clang loop unroll(disable)
     for (husk_u32 at = 0; at < HUSK_NAME_BYTES / 8; at++) {
         if (at * 8 + 8 > length)
             break;
         hash = mix_word(hash, *(const husk_u64 *)&task->name[at * 8], key);
     }
-    husk_u64 last = *(const husk_u64 *)&task->name[length & (HUSK_NAME_BYTES - 8)];
-    return mix_word(hash, last & ((1ull << ((length & 7) * 8)) - 1), key);
+    return mix_word(hash, last, key);
+}
+
+struct walk_round {
+    struct dentry *dentry;
+    struct husk_task *task;
+    husk_u64 base;
+    husk_u64 rest;
+    husk_u32 depth;
+    bool is_whole; /* it came to the root */
+};
+
+static long walk_up(husk_u32 number, void *context)
+{
+    struct walk_round *round = context;
+    struct dentry *dentry = round->dentry, *parent = dentry->d_parent;
+    husk_u32 length = dentry->d_name.len, depth = round->depth;
+    if (!parent || parent == dentry) {
+        round->is_whole = true;
+        return REPEAT_END;
+    }
+    if (depth >= HUSK_PATH_DEPTH_MAX || length >= HUSK_NAME_BYTES ||
+        bpf_probe_read_kernel(round->task->name, length & (HUSK_NAME_BYTES - 1), dentry->d_name.name))
+        return REPEAT_END;
+    husk_u64 rest = husk_hash_name(round->task, length) + round->base * round->rest;
+    round->task->rest[depth & (HUSK_PATH_DEPTH_MAX - 1)] = rest;
+    round->rest = rest;
+    round->depth = depth + 1;
+    round->dentry = parent;
+    return REPEAT_ON;
 }
 
 /* Walks up from `dentry`, leaving the rests in task->rest, that of the last name first. */
 static __always_inline void resolve(struct dentry *dentry, struct husk_task *task,
                                     const struct husk_path_key *key, struct place *place)
 {
-    husk_u64 base = path_base(key), rest = 0;
-    husk_u32 depth;
-
+    struct walk_round round = {.dentry = dentry, .task = task, .base = path_base(key)};
     place->device = dentry->d_sb->s_dev;
-    bool is_whole = false;
-#pragma clang loop unroll(disable)
-    for (depth = 0; depth < HUSK_PATH_DEPTH_MAX; depth++) {
-        struct dentry *parent = dentry->d_parent;
-        if (!parent || parent == dentry) {
-            is_whole = true;
-            break;
-        }
-        husk_u32 length = dentry->d_name.len;
-        if (length >= HUSK_NAME_BYTES ||
-            bpf_probe_read_kernel(task->name, length & (HUSK_NAME_BYTES - 1), dentry->d_name.name))
-            break;
-        rest = husk_hash_name(task, length) + base * rest;
-        task->rest[depth] = rest;
-        dentry = parent;
-    }
-    /* Just as deep as there is room for: the next one up has to be the root. */
-    if (depth == HUSK_PATH_DEPTH_MAX && dentry->d_parent == dentry)
-        is_whole = true;
-    place->is_unresolved = !husk_unknown(is_whole);
-    place->depth = husk_unknown(depth);
-    place->whole = rest;
+    /* One more: of a path just as deep as there is room for, the next one up has to be the root. */
+    repeat(HUSK_PATH_DEPTH_MAX + 1, walk_up, &round);
+    place->is_unresolved = !husk_unknown(round.is_whole);
+    place->depth = husk_unknown(round.depth);
+    place->whole = husk_unknown(round.rest);
+}
+
+struct name_round {
+    const struct husk_task *task;
+    const struct husk_path_key *key;
+    husk_u64 hash;
+    husk_u64 is_within; /* a name, and not before its first byte */
+};
+
+static long hash_next_byte(husk_u32 at, void *context)
+{
+    struct name_round *round = context;
+    husk_u64 byte = round->task->name[at & (HUSK_NAME_BYTES - 1)];
+    if (!byte)
+        return REPEAT_END;
+    /* Without branches, of which 255 rounds would make many paths. */
+    husk_u64 no_slash = any(byte ^ '/'), no_hyphen = any(byte ^ '-');
+    round->hash = mix_word(round->hash, byte, round->key) * (no_slash & (no_hyphen | round->is_within));
+    round->is_within = no_slash;
+    return REPEAT_ON;
 }
 
 /* The last part of the path that is in task->name: what a program of many applets goes by. A hyphen before
  * it, which marks a login shell, is none of it. 0 where there is none. */
 __attribute__((noinline)) husk_u64 husk_hash_last_name(const struct husk_task *task)
 {
-    const struct husk_path_key *key = the_path_key();
-    husk_u64 hash = 0, is_within = 0;
-    if (!task || !key)
+    struct name_round round = {.task = task, .key = the_path_key()};
+    if (!task || !round.key)
         return 0;
-#pragma clang loop unroll(disable)
-    for (husk_u32 at = 0; at < HUSK_NAME_BYTES - 1; at++) {
-        husk_u64 byte = task->name[at];
-        if (!byte)
-            break;
-        /* Without branches, of which 255 rounds would make many paths. */
-        husk_u64 no_slash = any(byte ^ '/'), no_hyphen = any(byte ^ '-');
-        hash = mix_word(hash, byte, key) * (no_slash & (no_hyphen | is_within));
-        is_within = no_slash;
-    }
-    return hash;
+    repeat(HUSK_NAME_BYTES - 1, hash_next_byte, &round);
+    return round.hash;
 }
 
 #endif
