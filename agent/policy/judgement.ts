@@ -72,6 +72,8 @@ export type PacketTried = Omit<PacketTry, 'expect' | 'noted'>;
 
 /** A call for the canary to try under the subjects `subjects` (bits as compiled), and what must come of it. */
 export interface CallTry {
+  /** Which hooks judge it: those of cgroups, or those that know the task. */
+  readonly hook: 'cgroup' | 'task';
   readonly subjects: bigint;
   readonly call: CanaryOperation;
   readonly expect: Judgement;

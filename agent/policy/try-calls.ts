@@ -1,6 +1,6 @@
 // Calls for the canary: one for every rule and default, and one for each subject that must be let through.
 
-import type { HardeningPolicy, HardeningRule, PolicyDocument } from '../contract/policy.ts';
+import type { HardeningRule, PolicyDocument } from '../contract/policy.ts';
 import { wordsToBytes } from './addresses.ts';
 import { evaluateCall } from './evaluate.ts';
 import { activeMode, type CallName, callNames, defaultId, isCallRule, ruleId } from './ids.ts';
@@ -12,14 +12,17 @@ import { type CallReach, callReach } from './reach.ts';
 import { addressSamples, combinations, portSamples } from './sample.ts';
 import { SetResolver } from './sets.ts';
 import {
-  activeHardening,
+  bitsOf,
   conditionsOf,
   isCgroupAlone,
   isWithin,
+  type NumberedSubject,
+  numberSubjects,
   subjectCgroups,
   subjectsOf,
 } from './subjects.ts';
 import type { Tried } from './try-packets.ts';
+import { isOf, taskOf } from './try-tasks.ts';
 
 /** Calls tried for one rule. */
 const samplesMax = 200;
@@ -50,29 +53,40 @@ interface Target {
 
 /** A line of the list as the kernel walks it. */
 interface Line {
-  /** null: the subject is more than a cgroup. */
-  readonly cgroup: string | null;
+  readonly subject: NumberedSubject;
   readonly id: string;
   readonly reach: CallReach;
   readonly mode: 'monitor' | 'enforce';
 }
 
+/** Whom the canary stands for, and the hooks that judge it as such. */
+interface Caller {
+  readonly hook: CallTry['hook'];
+  /** Their bits. */
+  readonly subjects: bigint;
+  readonly evaluate: (call: CanaryOperation) => Judgement;
+  /** Lines of its own subject; those that hold for it, others' among them. */
+  readonly isOwn: (line: Line) => boolean;
+  readonly isHeldTo: (line: Line) => boolean;
+}
+
 export function tryCalls(documents: readonly PolicyDocument[]): Tried<CallTry> {
-  const cgroups = subjectCgroups(documents);
   const lines = linesOf(documents);
   const tries: CallTry[] = [];
   const untried: string[] = [];
-  for (const cgroup of new Set(cgroups.filter((one) => one !== null))) {
+  for (const caller of [...cgroupCallers(documents), ...taskCallers(documents)]) {
+    const { hook, subjects } = caller;
     const ofSubject: CallTry[] = [];
     const trying = (call: CanaryOperation): CallTry => ({
-      subjects: subjectsOf(cgroups, cgroup),
+      hook,
+      subjects,
       call,
-      expect: evaluateCall(documents, { cgroup, call }),
+      expect: caller.evaluate(call),
     });
-    // Rules of the subjects above hold here as well.
-    const holding = lines.filter((line) => isAbove(line, cgroup));
+    const holding = lines.filter(caller.isHeldTo);
+    if (!holding.some(caller.isOwn)) continue;
     holding.forEach((line, index) => {
-      if (line.cgroup !== cgroup) return;
+      if (!caller.isOwn(line)) return;
       const earlier = holding.slice(0, index);
       const isMonitor = line.mode === 'monitor';
       const found = findCalls(trying, {
@@ -88,41 +102,72 @@ export function tryCalls(documents: readonly PolicyDocument[]): Tried<CallTry> {
     const allowed = hasAllowed ? null : findAllowed(trying, holding);
     tries.push(...ofSubject, ...(allowed === null ? [] : [allowed]));
   }
-  // The canary's cgroup makes it no other subject, and hooks that see more have no canary of calls.
-  return { tries, untried: [...untried, ...lines.filter((one) => one.cgroup === null).map(({ id }) => id)] };
+  return { tries, untried };
 }
 
-const isAbove = (line: Line, cgroup: string) => line.cgroup !== null && isWithin(cgroup, line.cgroup);
+/** One for each cgroup that alone is a subject; rules of the subjects above hold there as well. */
+function cgroupCallers(documents: readonly PolicyDocument[]): readonly Caller[] {
+  const cgroups = subjectCgroups(documents);
+  const cgroupOf = ({ subject: { conditions } }: Line) =>
+    isCgroupAlone(conditions) ? conditions.cgroup : null;
+  return [...new Set(cgroups.filter((one) => one !== null))].map((cgroup) => ({
+    hook: 'cgroup',
+    subjects: subjectsOf(cgroups, cgroup),
+    evaluate: (call) => evaluateCall(documents, { cgroup, call }),
+    isOwn: (line) => cgroupOf(line) === cgroup,
+    isHeldTo: (line) => {
+      const above = cgroupOf(line);
+      return above !== null && isWithin(cgroup, above);
+    },
+  }));
+}
+
+/** One for each subject that is more than a cgroup. Hooks that know the task judge by such alone. */
+function taskCallers(documents: readonly PolicyDocument[]): readonly Caller[] {
+  const subjects = numberSubjects(documents).filter(({ conditions }) => !isCgroupAlone(conditions));
+  const judging = documents.filter(
+    (one) => one.kind !== 'HardeningPolicy' || !isCgroupAlone(conditionsOf(one.spec.subject)),
+  );
+  return subjects.map((own) => {
+    const task = taskOf(own);
+    const held = subjects.filter((one) => isOf(one, task));
+    return {
+      hook: 'task',
+      subjects: held.reduce((bits, one) => bits | bitsOf(one), 0n),
+      evaluate: (call) => evaluateCall(judging, { cgroup: task.cgroup ?? '', call, task }),
+      isOwn: (line) => isSame(line.subject, own),
+      isHeldTo: (line) => held.some((one) => isSame(line.subject, one)),
+    };
+  });
+}
+
+/** Of two numberings of the same documents. */
+const isSame = (a: NumberedSubject, b: NumberedSubject) => a.first === b.first;
 
 /** Denials, allowances, then the defaults in the same order, over all documents. */
 function linesOf(documents: readonly PolicyDocument[]): readonly Line[] {
   const resolver = new SetResolver(documents);
-  const policies = activeHardening(documents);
+  const policies = numberSubjects(documents).flatMap((subject) =>
+    subject.documents.map((document) => ({ document, subject })),
+  );
   const ruleLines = (action: HardeningRule['action']) =>
-    policies.flatMap((document) =>
+    policies.flatMap(({ document, subject }) =>
       document.spec.rules.flatMap((rule): readonly Line[] => {
         const mode = activeMode(document.spec.mode, rule.mode);
         if (rule.action !== action || mode === null || !isCallRule(rule)) return [];
         const set = resolver.callMatch(document.metadata.name, rule.connect ?? rule.bind ?? {});
-        return [
-          { cgroup: cgroupOf(document), id: ruleId(document, rule), reach: callReach(rule, set), mode },
-        ];
+        return [{ subject, id: ruleId(document, rule), reach: callReach(rule, set), mode }];
       }),
     );
   const defaultLines = (verdict: 'allow' | 'deny') =>
-    policies.flatMap((document) =>
+    policies.flatMap(({ document, subject }) =>
       callNames.flatMap((call): readonly Line[] => {
         if (document.spec.default?.[call] !== verdict) return [];
         const mode = document.spec.mode === 'enforce' ? 'enforce' : 'monitor';
-        return [{ cgroup: cgroupOf(document), id: defaultId(document, call), reach: anyCall(call), mode }];
+        return [{ subject, id: defaultId(document, call), reach: anyCall(call), mode }];
       }),
     );
   return [...ruleLines('deny'), ...ruleLines('allow'), ...defaultLines('deny'), ...defaultLines('allow')];
-}
-
-function cgroupOf({ spec }: HardeningPolicy): string | null {
-  const conditions = conditionsOf(spec.subject);
-  return isCgroupAlone(conditions) ? conditions.cgroup : null;
 }
 
 const anyCall = (call: CallName): CallReach => ({

@@ -6,8 +6,7 @@
 
 import type { HardeningRule, PolicyDocument } from '../contract/policy.ts';
 import { capabilityNames, capabilityNumber } from './capabilities.ts';
-import { isSubject } from './evaluate/subjects.ts';
-import { type AppletPrograms, evaluateOperation, type ObjectAt, type TaskAt } from './evaluate.ts';
+import { type AppletPrograms, evaluateOperation, type ObjectAt } from './evaluate.ts';
 import { activeMode, defaultId, isCallRule, ruleId } from './ids.ts';
 import type { Judgement, OperationTry } from './judgement.ts';
 import { type NamedObject, operationReaches, unlistedApplet } from './operation-reach.ts';
@@ -19,12 +18,11 @@ import {
   type TraitName,
   traitNumbers,
 } from './operation-words.ts';
-import { bitsOf, type NumberedSubject, numberSubjects } from './subjects.ts';
+import { bitsOf, numberSubjects } from './subjects.ts';
 import type { Tried } from './try-packets.ts';
+import { isOf, someName, taskOf } from './try-tasks.ts';
 
 const traitNames = Object.keys(traitNumbers) as TraitName[];
-/** A name that no policy is likely to know: below folders, and for objects that no rule names. */
-const someName = 'husk-canary';
 
 export function tryOperations(
   documents: readonly PolicyDocument[],
@@ -35,7 +33,7 @@ export function tryOperations(
   const untried: string[] = [];
   for (const subject of subjects) {
     const task = taskOf(subject);
-    const bits = subjects.filter((one) => holdsFor(one, task)).reduce((sum, one) => sum | bitsOf(one), 0n);
+    const bits = subjects.filter((one) => isOf(one, task)).reduce((sum, one) => sum | bitsOf(one), 0n);
     const first = (id: string, made: Iterable<Sample>) => {
       for (const { operation, object } of made) {
         const expect = evaluateOperation(documents, { task, operation, object }, device);
@@ -72,24 +70,6 @@ const isDecidedBy = ({ rule, monitored }: Judgement, id: string) => rule === id 
 interface Sample {
   readonly operation: OperationName;
   readonly object: ObjectAt;
-}
-
-/** A task that is of the subject, and of no more than has to be. */
-function taskOf({ conditions }: NumberedSubject): TaskAt {
-  const { executables, applet, users, cgroup } = conditions;
-  const [path] = executables ?? [`/${someName}`];
-  return {
-    lineage: [{ path: path ?? '/', applet }],
-    lineageKnown: true,
-    user: users?.[0] ?? 0xfffffffe,
-    cgroup,
-  };
-}
-
-/** What the canary is given: its bits are those that the expected judgement was made for. */
-function holdsFor({ documents }: NumberedSubject, task: TaskAt): boolean {
-  const [document] = documents;
-  return document !== undefined && isSubject(document.spec.subject, task);
 }
 
 /** Objects the rule is about, operation by operation, denials of the word itself first. */

@@ -64,7 +64,8 @@ async function main(): Promise<void> {
   const image = compile(documents, facts);
   const generation = await kernel.loadStandby({ serial: 1, bundleDigest: '1'.repeat(64), image });
   const proof = await kernel.prove(generation, makeTries(documents, facts), facts.paths);
-  tell({ operations: proof.operations, untried: proof.untried });
+  const { operations, calls, untried } = proof;
+  tell({ operations, calls, untried });
   kernel.settle(generation);
 
   const lines = {
