@@ -22,7 +22,7 @@ usage: ./build.sh VERB
   test     [FILES]: build, then all tests this machine can run, or those named
   demo     [--keep] [--json]: build, then the demonstration; `demo --help` says more
   bench    [PARTS] [--json] [--keep-as-baseline]: build, then the measurements; `bench --help` says more
-  image    a device image (comes later)
+  image    [--boot]: build, then the reference device image (build/image); --boot runs it on this terminal, `--boot --help` says more
   package  packages for distributions (comes later)
 USAGE
 }
@@ -96,6 +96,7 @@ readonly PACKAGES=(
     clang-19 llvm-19 clang-format-19 bpftool                                      # BPF objects
     git iproute2 openssl tcpreplay mosquitto mosquitto-clients util-linux procps  # tests
     qemu-system-x86 busybox-static wireguard-tools                                # emulated guests
+    squashfs-tools e2fsprogs                                                      # the device image
     iptables nftables ipset                                                       # rulesets to compare imports with
     xdp-tools                                                                     # a filter to be measured beside
 )
@@ -291,6 +292,28 @@ build() {
     unlock_build
 }
 
+# -- image ------------------------------------------------------------------------------------------------
+
+# The reference device: firmware-integration/image. Its programs are those of this machine, which has to be x86-64.
+image() {
+    local name sources kernels=() versions=()
+    [[ $(uname -m) == x86_64 ]] || fail 'the reference image is made on x86-64'
+    for name in 6.12 6.1 5.10; do
+        [[ -f $CACHE/kernels/$name/VERSION ]] || continue
+        kernels+=(--kernel "$name=$CACHE/kernels/$name")
+        versions+=("$CACHE/kernels/$name/VERSION")
+    done
+    ((${#kernels[@]})) || fail 'no kernel of Debian is in the cache: ./build.sh deps says why'
+    lock_build
+    mapfile -t sources < <(find firmware-integration/image -type f | sort)
+    if stale image build/image/manifest.json dist/husk-agent "${sources[@]}" "${versions[@]}" /usr/bin/busybox; then
+        say 'node firmware-integration/image/mkimage.ts -> build/image'
+        node firmware-integration/image/mkimage.ts --agent dist/husk-agent "${kernels[@]}" --out build/image
+        settle image
+    fi
+    unlock_build
+}
+
 # -- check and test ---------------------------------------------------------------------------------------
 
 # run_tap RESULTS FILE...: one line a file as it ends, and what failed once all have; all of it is in RESULTS.
@@ -347,6 +370,8 @@ test_all() {
     local status=0
     rm -f build/test-counts build/test-results
     build
+    # Where there is none, its tests say so.
+    [[ ! -f $CACHE/kernels/6.12/VERSION ]] || image
     say "tap ${*:-(test/**/*.test.ts)}"
     run_tap build/test-results "$@" || status=$?
     touch build/test-results
@@ -362,7 +387,7 @@ main() {
     local verb=${1:---help}
     shift || true
     case $verb in
-    test | demo | bench | -h | --help) ;;
+    test | demo | bench | image | -h | --help) ;;
     *) (($# == 0)) || fail "$verb takes no arguments" ;;
     esac
     case $verb in
@@ -388,7 +413,16 @@ main() {
         esac
         exec node test/bench/run.ts "$@"
         ;;
-    image | package)
+    image)
+        case ${1:-} in
+        '' | --boot) ;;
+        *) usage >&2 && exit 2 ;;
+        esac
+        build
+        image
+        [[ ${1:-} != --boot ]] || exec node firmware-integration/image/boot.ts "${@:2}"
+        ;;
+    package)
         echo "build.sh: '$verb' comes later; there is nothing to run yet." >&2
         exit 2
         ;;

@@ -2,12 +2,13 @@
 
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
+import { qemu } from '../../firmware-integration/image/qemu.ts';
 import { Undo } from '../lab/undo.ts';
 import { Guest, guestMissing } from './guest.ts';
 import { guestPrograms, packetPrograms, programMissing } from './guest-programs.ts';
 import type { GuestFiles } from './initramfs.ts';
 import { findKernel, isKernelName, type KernelName } from './kernels.ts';
-import { dyingWithUs, machineArguments, prepareFolder, qemu } from './machine.ts';
+import { dyingWithUs, machineArguments, prepareFolder } from './machine.ts';
 
 const help = `usage: node test/device/boot.ts --kernel 5.10|6.1|6.12|full-6.12 [--shell | COMMAND...]
 

@@ -11,7 +11,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, stop } from 'esbuild';
 import type { z } from 'zod';
-import type { CommandResult } from './guest.ts';
+import type { CommandResult } from './command-line.ts';
 import type { GuestFiles } from './initramfs.ts';
 import { root } from './kernels.ts';
 

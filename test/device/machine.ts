@@ -8,17 +8,17 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { qemu } from '../../firmware-integration/image/qemu.ts';
 import { isLeftOver, runName } from '../lab/run-name.ts';
 import { Undo } from '../lab/undo.ts';
 import { type GuestFiles, writeInitramfs } from './initramfs.ts';
 import { type GuestKernel, root } from './kernels.ts';
 
-export const qemu = '/usr/bin/qemu-system-x86_64';
 /** Starts QEMU so that it dies with us. */
 export const dyingWithUs = ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--'] as const;
 /** Holds node and its files twice while the kernel unpacks them. */
 const memoryMib = 512;
-const lifeMsMax = 420_000;
+const usualLifeMs = 420_000;
 /** What a line of a guest may be long; more ends it. */
 const lineBytesMax = 1 << 16;
 
@@ -36,25 +36,49 @@ export function machineArguments(kernel: GuestKernel, initramfs: string, append:
   ];
 }
 
-/** Makes a folder of this run with the initramfs in it. */
-export function prepareFolder(
-  kernel: GuestKernel,
-  files: GuestFiles,
-  undo: Undo,
-): { work: string; initramfs: string } {
+/** Makes a folder of this run. */
+function makeFolder(undo: Undo): string {
   mkdirSync(folder, { recursive: true });
   for (const name of readdirSync(folder).filter(isLeftOver))
     rmSync(join(folder, name), { recursive: true, force: true });
   const work = mkdtempSync(join(folder, `${runName}-`));
   undo.add(`folder ${work}`, () => rmSync(work, { recursive: true, force: true }));
-  const initramfs = join(work, 'initramfs');
-  writeInitramfs(initramfs, kernel, files);
-  return { work, initramfs };
+  return work;
 }
 
-/** The QEMU process with its files. Ends by itself after seven minutes. */
+/** Makes a folder of this run with the initramfs in it. */
+export function prepareFolder(kernel: GuestKernel, files: GuestFiles, undo: Undo): { initramfs: string } {
+  const initramfs = join(makeFolder(undo), 'initramfs');
+  writeInitramfs(initramfs, kernel, files);
+  return { initramfs };
+}
+
+/** A guest of plain parts: a kernel, and an initramfs with these files. */
+export function plainMachine(kernel: GuestKernel, files: GuestFiles, append: string): Emulated {
+  return {
+    name: kernel.name,
+    prepare: (work) => {
+      const initramfs = join(work, 'initramfs');
+      writeInitramfs(initramfs, kernel, files);
+      return machineArguments(kernel, initramfs, append);
+    },
+  };
+}
+
+export interface Emulated {
+  /** In errors, and of the file that its console is kept in. */
+  readonly name: string;
+  /** QEMU's arguments but for serial lines; files of the machine go into the folder, which goes with it. */
+  readonly prepare: (work: string) => readonly string[];
+  /** What QEMU is started by, as in `nsenter --net=PATH --`. */
+  readonly enter?: readonly string[];
+  /** After which it is ended, whatever it does. */
+  readonly lifeMs?: number;
+}
+
+/** The QEMU process with its files. Ends by itself, after seven minutes where nothing else is said. */
 export class Machine {
-  readonly #kernel: GuestKernel;
+  readonly #name: string;
   readonly #undo = new Undo();
   readonly #console: string;
   readonly #child: ChildProcess;
@@ -64,23 +88,19 @@ export class Machine {
   #ended = false;
   #errors = '';
 
-  constructor(kernel: GuestKernel, files: GuestFiles, append = '') {
-    this.#kernel = kernel;
-    const { work, initramfs } = prepareFolder(kernel, files, this.#undo);
+  constructor({ name, prepare, enter = [], lifeMs = usualLifeMs }: Emulated) {
+    this.#name = name;
+    const work = makeFolder(this.#undo);
     this.#console = join(work, 'console');
     const serial = ['-serial', `file:${this.#console}`, '-serial', 'stdio'];
     const [program, ...before] = dyingWithUs;
-    this.#child = spawn(
-      program,
-      [...before, qemu, ...machineArguments(kernel, initramfs, append), ...serial],
-      {
-        stdio: ['pipe', 'pipe', 'pipe'],
-        // Ctrl-C reaches the test alone, which then takes the guest down.
-        detached: true,
-      },
-    );
+    this.#child = spawn(program, [...before, ...enter, qemu, ...prepare(work), ...serial], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // Ctrl-C reaches the test alone, which then takes the guest down.
+      detached: true,
+    });
     this.#undo.add('the guest', () => this.#kill());
-    this.#late = setTimeout(() => this.#child.kill('SIGKILL'), lifeMsMax);
+    this.#late = setTimeout(() => this.#child.kill('SIGKILL'), lifeMs);
     this.#listen();
   }
 
@@ -116,7 +136,7 @@ export class Machine {
     this.#child.stdin?.write(text);
   }
 
-  /** Hands lines to `read` until it gives something back. */
+  /** Hands lines to `read` until it gives something back, or throws. */
   line<T>(read: (line: string) => T | undefined, withinMs: number, what: string): Promise<T> {
     if (this.#listener !== null) throw new Error('a guest does one thing at a time');
     return new Promise((resolve, reject) => {
@@ -126,12 +146,16 @@ export class Machine {
         act();
       };
       const fail = (why: string): void =>
-        finish(() => reject(new Error(`guest ${this.#kernel.name}, ${what}: ${why}`)));
+        finish(() => reject(new Error(`guest ${this.#name}, ${what}: ${why}`)));
       const late = setTimeout(() => fail(`nothing within ${withinMs} ms${this.#said()}`), withinMs);
       this.#listener = (line) => {
         if (line === null) return fail(`the guest ended${this.#said()}`);
-        const value = read(line);
-        if (value !== undefined) finish(() => resolve(value));
+        try {
+          const value = read(line);
+          if (value !== undefined) finish(() => resolve(value));
+        } catch (error) {
+          finish(() => reject(error));
+        }
       };
       for (const line of this.#waiting.splice(0)) this.#listener?.(line);
       if (this.#ended) this.#listener?.(null);
@@ -153,7 +177,7 @@ export class Machine {
   }
 
   async close({ keepConsole }: { readonly keepConsole: boolean }): Promise<string | null> {
-    const kept = join(folder, `${this.#kernel.name}.console`);
+    const kept = join(folder, `${this.#name}.console`);
     const keeps = keepConsole && !this.#undo.closing && existsSync(this.#console);
     // One of an earlier failure would be taken for this run's.
     if (keeps) renameSync(this.#console, kept);

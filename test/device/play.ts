@@ -1,7 +1,8 @@
 // A guest for the length of a test, and a program played in it.
 
 import type { Test } from 'tap';
-import { type CommandResult, Guest } from './guest.ts';
+import type { CommandResult } from './command-line.ts';
+import { Guest } from './guest.ts';
 import type { GuestFiles } from './initramfs.ts';
 import type { KernelName } from './kernels.ts';
 

@@ -38,6 +38,9 @@ export interface Site {
   readonly id: string;
 }
 
+/** A device and its controller, wherever they are. */
+export type Enrolled = Pick<Site, 'controller' | 'id'>;
+
 export interface SiteOptions {
   readonly controller?: Partial<ControllerOptions>;
   readonly device?: Partial<DeviceOptions>;
@@ -135,7 +138,7 @@ export async function openSite(lab: Lab, options: SiteOptions = {}): Promise<Sit
 
 /** Publishes and returns what the device reports once it is done with it: confirmed, refused, returned, superseded. */
 export async function publishAndSettle(
-  site: Site,
+  site: Enrolled,
   publication: { readonly files: readonly string[]; readonly trialSeconds?: number },
   withinMs = 60_000,
 ): Promise<Reported> {
@@ -160,12 +163,12 @@ export async function startAgain(site: Site, env: Readonly<Record<string, string
 }
 
 /** The serial of the newest assignment that the device has reported on; 0 for none. */
-export async function serialKnown(site: Site): Promise<number> {
+export async function serialKnown(site: Enrolled): Promise<number> {
   return (await site.controller.device(site.id)).reported?.assignment?.serial ?? 0;
 }
 
 /** What the device reports of an assignment with that serial or a higher one, once it is done with it. */
-export async function settled(site: Site, serial: number, withinMs: number): Promise<Reported> {
+export async function settled(site: Enrolled, serial: number, withinMs: number): Promise<Reported> {
   return await waitFor(
     async () => {
       const { reported } = await site.controller.device(site.id);
@@ -177,7 +180,7 @@ export async function settled(site: Site, serial: number, withinMs: number): Pro
 }
 
 /** Hits of a rule in the kernel, by its stable id, as in `branch/listed`; null where no counter has that name. */
-export async function ruleHits(site: Site, rule: string): Promise<number | null> {
+export async function ruleHits(site: Enrolled, rule: string): Promise<number | null> {
   const rows = (await site.controller.query(site.id, 'rules')) as readonly {
     id: string;
     hits: string | number;

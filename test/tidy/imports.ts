@@ -61,7 +61,13 @@ const areas: readonly Area[] = [
   { at: 'fleet/', knows: ['agent/contract/', 'agent/policy/', 'fleet/signer/'], node: true, packages: ['*'] },
   { at: 'fleet/signer/', knows: ['agent/contract/'], node: true, packages: [] },
   { at: 'firmware-integration/', knows: [], node: false, packages: [] },
-  { at: 'test/', knows: ['agent/', 'bpf/', 'fleet/', 'native/', 'test/'], node: true, packages: ['*'] },
+  { at: 'firmware-integration/image/', ...tool },
+  {
+    at: 'test/',
+    knows: ['agent/', 'bpf/', 'firmware-integration/', 'fleet/', 'native/', 'test/'],
+    node: true,
+    packages: ['*'],
+  },
 ];
 
 export interface Import {

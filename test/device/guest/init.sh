@@ -1,11 +1,5 @@
 #!/bin/busybox sh
-# What a guest runs first: file systems, modules, then commands from the second serial line until it is closed.
-#
-# Host to guest, a line:   ID COMMAND...
-# Guest to host, lines:    husk-ready
-#                          husk-out ID TEXT      what the command writes, both streams
-#                          husk-end ID STATUS
-# Kernel messages go to the first serial line, so they never come between.
+# What a guest runs first: file systems, modules, then commands (commands.sh) until there are no more.
 
 export PATH=/usr/sbin:/bin HOME=/ TERM=dumb
 mount -t proc proc /proc
@@ -28,12 +22,5 @@ case " $(cat /proc/cmdline) " in
     ;;
 esac
 
-exec </dev/ttyS1 >/dev/ttyS1
-stty raw -echo
-echo husk-ready
-while read -r id command; do
-    { sh -c "$command" </dev/null 2>&1; echo "$?" >/run/status; } | sed "s/^/husk-out $id /"
-    # Output without a newline at its end must not swallow this line; empty lines say nothing.
-    printf '\nhusk-end %s %s\n' "$id" "$(cat /run/status)"
-done
+sh /commands.sh
 poweroff -f
