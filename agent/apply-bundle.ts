@@ -14,13 +14,14 @@
 
 import type { Assignment, ConfirmationAsked, SignedEnvelope } from './contract/bundle.ts';
 import { type Refusal, RefusalError } from './contract/refusal.ts';
-import type { InForce, ReturnReason, RuleState } from './contract/state.ts';
+import type { DocumentState, InForce, ReturnReason, RuleState } from './contract/state.ts';
 import { messageOf } from './contract/thrown.ts';
 import type { Kernel, LiveWord, LoadedGeneration } from './kernel/kernel.ts';
 import type { Made as MadePolicy, MadeWithTries, PolicyMaker } from './make-policy.ts';
 import type { Clock } from './os/clock.ts';
 import type { Log } from './os/log.ts';
 import { hexNonce, type Random } from './os/random.ts';
+import { canEnd, documentAt, isOutdated } from './policy/applicable.ts';
 import { type KernelMemory, memoryText } from './policy/kernel-memory.ts';
 import type { PolicyZone } from './policy/policy-zones.ts';
 import type { TableImage } from './policy/table-image.ts';
@@ -85,6 +86,8 @@ export interface ApplyState {
   /** What it takes of the kernel's memory, as it was stated before it was loaded, and what may be taken; bytes. */
   readonly memory: (KernelMemory & { readonly ceiling: number }) | null;
   readonly image: TableImage | null;
+  /** Of each shield of what is in force, whether it holds here, now. */
+  readonly documents: readonly DocumentState[];
 }
 
 /** With what became of its proof. */
@@ -217,6 +220,11 @@ export class BundleApplier {
     return record !== null && record.serial === bundle.serial && record.bundleDigest === bundle.digest;
   }
 
+  /** What is signed was signed in the past. */
+  #learnTime({ issuedAt }: Pick<Assignment, 'issuedAt'>): void {
+    this.#parts.clock.learn(issuedAt * 1000, 'controller');
+  }
+
   /** From the disk, verified again: a disk is no better than a network. */
   #readConfirmed(confirmed: InForce): SignedBundle | RefusalError {
     try {
@@ -230,6 +238,7 @@ export class BundleApplier {
           `the assignment on the disk is for serial ${assignment.serial}`,
         );
       }
+      this.#learnTime(assignment);
       return verifyBundle(assignment, stored.bundle);
     } catch (error) {
       if (error instanceof RefusalError) return error;
@@ -243,6 +252,8 @@ export class BundleApplier {
     if (this.#holds(confirmed)) {
       this.#made = { ...unproven(await maker.makeHeld(bundle)), proven: 'adopted as it was proven before' };
       await this.#followNow();
+      // Something of what the kernel holds may have ended while no agent was there to see it.
+      if (this.#made.documents.some(canEnd)) await this.#renew();
       return;
     }
     const made = await maker.make(bundle);
@@ -287,6 +298,7 @@ export class BundleApplier {
       assignment = verifyAssignment(envelope, this.#parts.trusted(), this.#parts.we);
       if (this.#isBeingWorkedOn(assignment) || this.#isRefusedForGood(assignment)) return;
       const isNew = this.#parts.store.accept(assignment);
+      this.#learnTime(assignment);
       if (!isNew && this.#holds(assignment)) {
         this.#changed();
         return;
@@ -376,6 +388,52 @@ export class BundleApplier {
     return this.#parts.kernel.follow(tables);
   }
 
+  /**
+   * Makes what is confirmed and in force anew where time has ended something of it: no trial, since its text allows it.
+   * False: it could not be made, which is said; null: there was nothing to do, or a bundle is being applied.
+   */
+  async renewIfDue(): Promise<boolean | null> {
+    const isDue = () =>
+      this.#working === null && this.#made !== null && isOutdated(this.#made.documents, this.#documentsNow());
+    if (!isDue()) return null;
+    return this.#inTurn(async () => (isDue() ? this.#renew() : null));
+  }
+
+  async #renew(): Promise<boolean | null> {
+    const { confirmed } = this.#parts.store.record;
+    if (confirmed === null || !this.#holds(confirmed)) return null;
+    const bundle = this.#readConfirmed(confirmed);
+    try {
+      if (bundle instanceof RefusalError) throw bundle;
+      const before = this.#made?.documents ?? [];
+      await this.#settle(confirmed, await this.#parts.maker.make(bundle));
+      this.#audit(confirmed, before);
+      this.#changed();
+      return true;
+    } catch (error) {
+      const { code, detail } = refusalOf(error);
+      this.#parts.log.error(
+        { serial: confirmed.serial, code, detail },
+        'the bundle in force cannot be made anew',
+      );
+      return false;
+    }
+  }
+
+  /** What has ended, by its name. */
+  #audit({ serial }: InForce, before: readonly DocumentState[]): void {
+    for (const { kind, name, state, why } of this.#made?.documents ?? []) {
+      const old = before.find((one) => one.kind === kind && one.name === name);
+      if (old?.state !== state)
+        this.#parts.audit(`${kind.toLowerCase()}.${state}`, { serial, name, why: why ?? null });
+    }
+  }
+
+  #documentsNow(): readonly DocumentState[] {
+    const { clock } = this.#parts;
+    return (this.#made?.documents ?? []).map((one) => documentAt(one, clock.certainMs()));
+  }
+
   state(): ApplyState {
     const record = this.#parts.kernel.status().inForce;
     return {
@@ -388,6 +446,7 @@ export class BundleApplier {
       proven: this.#made?.proven ?? 'nothing yet',
       memory: this.#made === null ? null : { ...this.#made.memory, ceiling: this.#parts.maker.ceiling },
       image: this.#made?.image ?? null,
+      documents: this.#documentsNow(),
     };
   }
 
@@ -540,7 +599,7 @@ export class BundleApplier {
         await link.reconnect(signal);
         this.#step('reconnected');
         const answer = await link.askConfirmation({ serial, digest, nonce }, signal);
-        verifyConfirmation(answer, this.#parts.trusted(), { ...we, serial, digest, nonce });
+        this.#learnTime(verifyConfirmation(answer, this.#parts.trusted(), { ...we, serial, digest, nonce }));
         this.#step('answered');
         return kernel.confirm(trial) === 'confirmed' ? 'confirmed' : 'no-confirmation';
       } catch (error) {
@@ -714,6 +773,7 @@ export async function returnToPrevious(kernel: Kernel, store: BundleStore): Prom
 const unproven = (made: MadePolicy): Made => ({
   image: made.image,
   memory: made.memory,
+  documents: made.documents,
   untried: [],
   proven: 'not proven',
 });

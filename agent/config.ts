@@ -56,6 +56,8 @@ export interface Config {
     /** Set the system clock forward when it stands before a time that has certainly passed. Needs root. */
     readonly step: boolean;
   };
+  /** What the firmware says of itself: JSON with vendor, model and version. */
+  readonly firmware: string;
   /** Overrides what the firmware says. */
   readonly hardwareId: string | null;
   /** How to enroll: a `husk-join:` line, or the path of a file that holds one. */
@@ -180,6 +182,7 @@ const configSchema = z
       })
       .prefault({}),
     clock: z.strictObject({ step: z.boolean().default(false) }).prefault({}),
+    firmware: absolutePath.default('/usr/lib/husk/firmware.json'),
     hardwareId: z
       .string()
       .regex(/^[\x21-\x7e]{4,128}$/, 'must be 4 to 128 printable characters without spaces')

@@ -5,7 +5,8 @@
 
 import type { NetworkInterface } from '../native/index.ts';
 import type { BundleApplier } from './apply-bundle.ts';
-import type { Birth, Reported, RuleState } from './contract/state.ts';
+import type { FirmwareFacts } from './contract/firmware.ts';
+import type { Birth, DocumentState, Reported, RuleState } from './contract/state.ts';
 import { lowerUncovered } from './coverage.ts';
 import type { Drop } from './events/drops.ts';
 import type { Spool } from './events/spool.ts';
@@ -25,6 +26,7 @@ export interface DeviceParts {
   readonly version: string;
   readonly machine: Machine;
   readonly tier: Reported['tier'];
+  readonly firmware: FirmwareFacts;
   readonly who: { readonly tenant: string; readonly device: string };
   readonly kernel: Kernel;
   readonly applier: BundleApplier;
@@ -52,9 +54,20 @@ export function describeDevice(parts: DeviceParts): DeviceDescription {
   const { kernel, applier, spool, machine, version } = parts;
   return {
     reported() {
-      const { inForce, assignment, proven } = applier.state();
+      const { inForce, assignment, proven, documents } = applier.state();
       const { hooks, kernelBytes } = kernel.status();
-      return { inForce, assignment, rules: ruleStates(parts), proven, tier: parts.tier, hooks, kernelBytes };
+      const { tier, firmware } = parts;
+      return {
+        inForce,
+        assignment,
+        rules: ruleStates(parts),
+        documents,
+        firmware,
+        proven,
+        tier,
+        hooks,
+        kernelBytes,
+      };
     },
     birth: () => ({
       agent: version,
@@ -77,7 +90,7 @@ export function describeDevice(parts: DeviceParts): DeviceDescription {
 
 function statusRow(parts: DeviceParts): Row {
   const { kernel, applier, machine, who, clock } = parts;
-  const { inForce, assignment, proven, memory } = applier.state();
+  const { inForce, assignment, proven, memory, documents } = applier.state();
   const status = kernel.status();
   const wall = clock.wall();
   return {
@@ -94,6 +107,8 @@ function statusRow(parts: DeviceParts): Row {
     inForce,
     assignment,
     refusedOffer: applier.refusedOffer,
+    firmware: parts.firmware,
+    documents: documents.map(documentRow),
     proven,
     ...kernelRow(kernel, status),
     kernelMemory: memory,
@@ -103,6 +118,10 @@ function statusRow(parts: DeviceParts): Row {
     counts: parts.counts(),
   };
 }
+
+/** As in `Shield cve-2023-1389 retire-proposed: expired`. */
+const documentRow = ({ kind, name, state, why }: DocumentState): string =>
+  `${kind} ${name} ${state}${why === undefined ? '' : `: ${why}`}`;
 
 /** What the kernel alone can say, also without an agent. */
 export function kernelRow(kernel: Kernel, status: KernelStatus): Row {

@@ -28,6 +28,7 @@ import { devicePaths } from './device-paths.ts';
 import { makeAudit } from './events/audit.ts';
 import { Spool } from './events/spool.ts';
 import { DeviceFollower } from './follow-device.ts';
+import { followTime } from './follow-time.ts';
 import { type JoinParts, joinFleet } from './join-fleet.ts';
 import { Floor } from './kernel/floor.ts';
 import { findNft } from './kernel/floor-table.ts';
@@ -43,6 +44,7 @@ import { withControllers } from './never-drop.ts';
 import { buildMs, version } from './os/build-info.ts';
 import { type Clock, SystemClock } from './os/clock.ts';
 import { DiskFiles, type Files } from './os/files.ts';
+import { readFirmware } from './os/firmware.ts';
 import { makeLog } from './os/log.ts';
 import { findHardwareId, hardwareIdOfMac, readMachine } from './os/machine.ts';
 import { runWithMoreHeap } from './os/more-heap.ts';
@@ -182,6 +184,8 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   const pathsNow = () => (kernel.guards === null ? null : devicePaths(kernel.guards.pathKey));
   const tierNow = () => (cgroup === null ? 'D' : (kernel.guards?.tier ?? tierOf(features)));
   const cgroupId = (path: string) => findCgroup(addon, cgroup, path);
+  const firmware = readFirmware(files, config.firmware);
+  log.info({ ...firmware }, 'firmware');
   let changed = () => {};
   const maker = new PolicyMaker({
     tenant: () => who.tenant,
@@ -192,6 +196,8 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     device: () => deviceNow().view,
     cgroupId,
     time: () => timeNow(clock),
+    certainMs: () => clock.certainMs(),
+    firmware,
     tier: tierNow,
     paths: pathsNow,
     memory: {
@@ -261,6 +267,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     version,
     machine,
     tier: tierNow(),
+    firmware,
     who,
     kernel,
     applier,
@@ -341,6 +348,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
 
   const flows = [
     follower.run(stop.signal),
+    followTime({ applier, onChange: () => changed(), clock }, stop.signal),
     reporter.run(stop.signal),
     joinAndTalk().catch((error: unknown) => {
       if (!stop.signal.aborted) throw error;

@@ -4,8 +4,10 @@
 //
 // Nothing of a policy's text stays here: what reports, events and hooks need of it is in the image.
 
+import type { FirmwareFacts } from './contract/firmware.ts';
 import type { Tier } from './contract/policy.ts';
 import { RefusalError } from './contract/refusal.ts';
+import type { DocumentState } from './contract/state.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { baseline } from './policy/baseline.ts';
 import { compile, compileFollowing } from './policy/compile.ts';
@@ -42,6 +44,9 @@ export interface MakerParts {
   readonly cgroupId: DeviceFacts['cgroupId'];
   /** null: nobody has set the time. */
   readonly time: () => TimeNow | null;
+  /** Milliseconds since 1970 that have certainly passed; null: nothing is certain. */
+  readonly certainMs: () => number | null;
+  readonly firmware: FirmwareFacts;
   /** What the device enforces calls by. */
   readonly tier?: () => Tier;
   /** Where paths are now; null: no program judges what tasks do. */
@@ -54,6 +59,8 @@ export interface MakerParts {
 export interface Made {
   readonly image: TableImage;
   readonly memory: KernelMemory;
+  /** Of each shield, whether it holds here. */
+  readonly documents: readonly DocumentState[];
 }
 
 export interface MadeWithTries extends Made {
@@ -83,8 +90,8 @@ export class PolicyMaker {
 
   /** The same of a bundle that the kernel holds already, proven: at each start of the agent, and the tries are a quarter of the work. */
   async makeHeld(bundle: SignedBundle): Promise<Made> {
-    const { image, memory } = await this.#make(bundle, false, {});
-    return { image, memory };
+    const { image, memory, documents } = await this.#make(bundle, false, {});
+    return { image, memory, documents };
   }
 
   async #make(
@@ -99,7 +106,9 @@ export class PolicyMaker {
     const counters = kernel.counterIndexes();
     const paths = this.#parts.paths?.() ?? null;
     const tier = this.#parts.tier?.() ?? null;
-    const now = { tenant: tenant(), device: device(), time: time(), tier, pathKey: paths?.pathKey ?? null };
+    const { certainMs, firmware } = this.#parts;
+    const moment = { time: time(), certainMs: certainMs(), firmware };
+    const now = { tenant: tenant(), device: device(), ...moment, tier, pathKey: paths?.pathKey ?? null };
     const request = { ...now, bundle: bytes, counters, sets, isToBeProven };
     const prepared = await prepare(request, options);
     const tables = prepared.image.tables.map((table) => {
@@ -117,7 +126,7 @@ export class PolicyMaker {
       const gives = `this device gives ${mebibytes(this.ceiling)}`;
       throw new RefusalError('policy.over-limit', `${memoryText(memory)}; ${gives}`);
     }
-    return { image, memory, tries: prepared.tries, paths };
+    return { image, memory, documents: prepared.documents, tries: prepared.tries, paths };
   }
 
   /** What is in force where nothing else is. */
@@ -125,7 +134,8 @@ export class PolicyMaker {
     const { kernel, device, cgroupId } = this.#parts;
     const facts = { ...device(), cgroupId, bootSeconds: () => null };
     const image = compile(baseline, { ...facts, ruleIndex: (id) => kernel.ruleIndex(id) });
-    return { image, memory: this.#memoryOf(image), tries: makeTries(baseline, facts), paths: null };
+    const made = { image, memory: this.#memoryOf(image), documents: [] };
+    return { ...made, tries: makeTries(baseline, facts), paths: null };
   }
 
   /** The tables that follow the device, for the device as it is now. */

@@ -1,15 +1,19 @@
 // A bundle's bytes to all that the kernel is given for it: read, checked, compiled, with what must hold before it goes live.
 //
-//   PolicyRequest ──▶ read ─▶ check ─▶ compile ─▶ tries ──▶ PreparedPolicy
+//   PolicyRequest ──▶ read ─▶ check ─▶ what holds here ─▶ compile ─▶ tries ──▶ PreparedPolicy
 //
 // Plain data in and out, nothing of this process: a large policy takes seconds and hundreds of megabytes, and so it is
 // done in one of its own (prepare-elsewhere.ts), which may run out of either without the agent noticing.
 
 import { createHash } from 'node:crypto';
 import type { HuskPathKey } from '../bpf/abi/layout.gen.ts';
+import type { FirmwareFacts } from './contract/firmware.ts';
 import type { PolicyDocument, Tier } from './contract/policy.ts';
 import { RefusalError } from './contract/refusal.ts';
+import type { DocumentState } from './contract/state.ts';
 import { devicePaths } from './device-paths.ts';
+import { digestFile } from './os/file-digest.ts';
+import { documentsHere } from './policy/applicable.ts';
 import { checkDocuments } from './policy/check.ts';
 import { compile } from './policy/compile.ts';
 import { type CounterIndexesNow, indexesFrom } from './policy/counter-indexes.ts';
@@ -29,6 +33,9 @@ export interface PolicyRequest {
   readonly device: DeviceView;
   /** null: the time is not known. */
   readonly time: TimeNow | null;
+  /** Milliseconds since 1970 that have certainly passed; null: nothing is certain. */
+  readonly certainMs: number | null;
+  readonly firmware: FirmwareFacts;
   /** What the device enforces calls by; null: it is not asked. */
   readonly tier: Tier | null;
   /** That paths are numbered by, of this very device; null: no program judges what tasks do. */
@@ -62,13 +69,20 @@ export interface PreparedPolicy {
   readonly image: TableImage;
   /** The tables of big sets among those of the image, by kind. */
   readonly sets: ReadonlyMap<number, KnownSet>;
+  /** Of each shield, whether it holds here. */
+  readonly documents: readonly DocumentState[];
   /** null: it is not to be proven. */
   readonly tries: Tries | null;
 }
 
 /** Throws RefusalError. */
 export function preparePolicy(request: PolicyRequest): PreparedPolicy {
-  const documents = readPolicy(request);
+  const { firmware, certainMs } = request;
+  const { documents, states } = documentsHere(readPolicy(request), {
+    firmware,
+    certainMs,
+    fileDigest: digestFile,
+  });
   const images = new SharedSetImages(request.sets);
   const { device, counters, time, tier, pathKey } = request;
   const paths = pathKey === null ? {} : { paths: devicePaths(pathKey) };
@@ -83,7 +97,7 @@ export function preparePolicy(request: PolicyRequest): PreparedPolicy {
   });
   // At once, as long as what was read of large lists for the checks and the compiler is still at hand.
   const tries = request.isToBeProven ? makeTries(documents, { ...device, ...paths }) : null;
-  return { ...images.takeOut(image), tries };
+  return { ...images.takeOut(image), documents: states, tries };
 }
 
 /** The documents of a bundle, faultless. Throws RefusalError, policy.invalid with the first faults. */

@@ -1,6 +1,7 @@
 // What a device says of itself: presence (birth, goodbye, will) and reported state.
 
 import type { TimeQuality } from './envelope.ts';
+import type { FirmwareFacts } from './firmware.ts';
 import type { Refusal } from './refusal.ts';
 
 /** body of `st.birth` */
@@ -63,6 +64,9 @@ export interface Reported {
   } | null;
   /** Per rule what is true of it in this kernel. */
   readonly rules: readonly RuleState[];
+  /** Shields of the bundle in force, and whether they hold here. */
+  readonly documents?: readonly DocumentState[];
+  readonly firmware?: FirmwareFacts;
   /** What was proven and how, as in `3 packet rules by twin run, 2 call rules by canary`. */
   readonly proven: string;
   readonly tier: 'A' | 'B' | 'C' | 'D';
@@ -70,6 +74,23 @@ export interface Reported {
   readonly hooks: readonly string[];
   /** Kernel bytes of both generations, as the kernel and the compiler state them. */
   readonly kernelBytes: number;
+}
+
+/** Of a document that holds on some devices, or for some time. */
+export interface DocumentState {
+  readonly kind: 'Shield';
+  readonly name: string;
+  /**
+   * retire-proposed: it is in force, and need not be; a signed bundle without it drops it. retired: dropped by the device,
+   * as its signed text allows. not-applicable and off: nothing of it is in force.
+   */
+  readonly state: 'applies' | 'not-applicable' | 'retire-proposed' | 'retired' | 'off';
+  /** As in `firmware 1.1.5 is fixed`, `expired`, or what is not known and taken for vulnerable. */
+  readonly why?: string;
+  /** Milliseconds since 1970. */
+  readonly endsMs: number | null;
+  /** `retireAutomatically` of a shield. */
+  readonly retiresItself: boolean;
 }
 
 export interface RuleState {

@@ -23,6 +23,8 @@ export interface Clock {
   /** Milliseconds since boot, time asleep included (CLOCK_BOOTTIME). */
   bootMs(): number;
   wall(): WallTime;
+  /** Unix milliseconds that have certainly passed, whatever the system clock says; null: nothing is certain. */
+  certainMs(): number | null;
   /** Takes a time that is certainly not in the future as the new floor. */
   learn(unixMs: number, from: 'controller' | 'floor'): void;
   /** Resolves after `ms` of running time; rejects with the signal's reason. */
@@ -60,6 +62,11 @@ export class SystemClock implements Clock {
     // A second of grace: the controller's time is a whole second and travels.
     if (system >= floor - 1000) return { ms: system, quality: 'ntp' };
     return { ms: Math.floor(floor), quality: this.#floor.quality };
+  }
+
+  certainMs(): number | null {
+    const floor = this.#floor;
+    return floor === null ? null : floor.ms + (this.bootMs() - floor.atBootMs);
   }
 
   learn(unixMs: number, from: 'controller' | 'floor'): void {

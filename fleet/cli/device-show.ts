@@ -1,5 +1,6 @@
 // husk device show: everything that is known of one device.
 
+import type { Reported } from '../../agent/contract/state.ts';
 import type { AssignmentView, DeviceView } from '../api/views.ts';
 import { type CommandFile, type CommonOptions, client, command, show } from './common.ts';
 import { shown, table, time } from './io.ts';
@@ -8,6 +9,12 @@ type Shown = DeviceView & {
   readonly assignments: readonly AssignmentView[];
   readonly gaps: readonly { readonly stream: string; readonly place: string; readonly lost: number }[];
 };
+
+/** As in `tp-link archer-ax21v3 1.1.3`, and why it proves nothing where it does not. */
+function firmwareText({ vendor, model, version, untrusted }: NonNullable<Reported['firmware']>): string {
+  const known = [vendor, model, version].map((one) => one ?? '?').join(' ');
+  return untrusted === null ? known : `${known}, not trusted: ${untrusted}`;
+}
 
 export const deviceShow: CommandFile = (parent, io) => {
   command(
@@ -34,6 +41,9 @@ export const deviceShow: CommandFile = (parent, io) => {
         line('reported', time(device.reportedAt));
         line('tier', reported.tier);
         line('proven', reported.proven);
+        if (reported.firmware !== undefined) line('firmware', firmwareText(reported.firmware));
+        for (const { kind, name, state, why } of reported.documents ?? [])
+          line(kind.toLowerCase(), `${name}: ${state}${why === undefined ? '' : ` (${why})`}`);
         line('kernel', `${reported.kernelBytes} bytes of tables`);
         for (const hook of reported.hooks) line('hook', hook);
         const states = Map.groupBy(reported.rules, (rule) => rule.state);

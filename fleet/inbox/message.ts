@@ -84,6 +84,27 @@ const reported = z.looseObject({
       why: line.optional(),
     }),
   ),
+  documents: z
+    .array(
+      z.looseObject({
+        kind: z.enum(['Shield']),
+        name: short,
+        state: z.enum(['applies', 'not-applicable', 'retire-proposed', 'retired', 'off']),
+        why: line.optional(),
+        endsMs: z.number().nullable(),
+        retiresItself: z.boolean(),
+      }),
+    )
+    .max(4096)
+    .optional(),
+  firmware: z
+    .looseObject({
+      vendor: short.nullable(),
+      model: short.nullable(),
+      version: short.nullable(),
+      untrusted: line.nullable(),
+    })
+    .optional(),
   proven: line,
   tier: z.enum(['A', 'B', 'C', 'D']),
   hooks: z.array(short),

@@ -12,6 +12,7 @@ import {
   preAuthenticationEncoding,
   type SignedEnvelope,
 } from '../../agent/contract/bundle.ts';
+import type { FirmwareFacts } from '../../agent/contract/firmware.ts';
 import { Kernel } from '../../agent/kernel/kernel.ts';
 import { type ObjectFiles, objects } from '../../agent/kernel/objects.ts';
 import { PolicyMaker, type Prepare } from '../../agent/make-policy.ts';
@@ -20,7 +21,7 @@ import { DiskFiles } from '../../agent/os/files.ts';
 import { silentLog } from '../../agent/os/log.ts';
 import { systemRandom } from '../../agent/os/random.ts';
 import { usualNeverDrop } from '../../agent/policy/device-view.ts';
-import { preparePolicy } from '../../agent/prepare-policy.ts';
+import { preparePolicy, type TimeNow } from '../../agent/prepare-policy.ts';
 import { keyId, trustKeys } from '../../agent/trust/keys.ts';
 import { BundleStore } from '../../agent/trust/store.ts';
 import { decodeHuskTry, encodeHuskTry } from '../../bpf/abi/layout.gen.ts';
@@ -183,6 +184,10 @@ export class ApplyBench {
   readonly steps: Step[] = [];
   readonly audits: { what: string; detail: Readonly<Record<string, unknown>> }[] = [];
   bootId = 'boot-1';
+  readonly clock = new SystemClock();
+  /** null: nobody has set the time. */
+  time: TimeNow | null = null;
+  firmware: FirmwareFacts = { vendor: null, model: null, version: null, untrusted: 'nobody said' };
   /** Kernel memory that the device gives to policies, when it goes live; bytes. */
   ceiling = 2 ** 30;
   onStep: (step: Step) => void = () => {};
@@ -204,6 +209,11 @@ export class ApplyBench {
 
   get storeFolder(): string {
     return join(this.#lab.dir, 'bundles');
+  }
+
+  /** Of the service that policies name `stubd`. */
+  get daemonCgroup(): string {
+    return join(this.#lab.cgroup, 'stubd');
   }
 
   get kernel(): Kernel {
@@ -248,12 +258,14 @@ export class ApplyBench {
           interfaces: [plainInterface({ name: 'wan0', index: 1 })],
         }),
         cgroupId: (path) => (existsSync(join(cgroup, path)) ? addon.cgroupId(join(cgroup, path)) : null),
-        time: () => null,
+        time: () => this.time,
+        certainMs: () => this.clock.certainMs(),
+        firmware: this.firmware,
         memory: { sizes: plainSizes, ceiling: this.ceiling },
       }),
       trial: { minimumSeconds: 2, maximumSeconds: 1800 },
       bootId: this.bootId,
-      clock: new SystemClock(),
+      clock: this.clock,
       random: systemRandom,
       log: silentLog,
       onStep: (step) => {

@@ -44,6 +44,7 @@ function rulesTold(ipsecByPolicy: () => boolean): Record<string, string> {
         inForce: null,
         assignment: null,
         proven: null,
+        documents: [],
       }),
     },
     interfaces: () => [

@@ -23,6 +23,8 @@ function request(documents: readonly unknown[] = policyDropping('192.0.2.1')): P
     device: { interfaces: [plainInterface({ name: 'wan0', index: 1 })], neverDrop: usualNeverDrop },
     tier: null,
     pathKey: null,
+    certainMs: null,
+    firmware: { vendor: null, model: null, version: null, untrusted: 'nobody said' },
     time: { bootMs: 1000, wallMs: Date.UTC(2026, 10, 1) },
     counters: { max: 64, given: [['a/b', 7]], inUse: [7] },
     isToBeProven: true,

@@ -12,6 +12,7 @@ export class TestClock implements Clock {
   #bootMs: number;
   #wallMs: number | null;
   #quality: TimeQuality;
+  #certain: { readonly ms: number; readonly atBootMs: number } | null = null;
   #sleepers: Sleeper[] = [];
 
   constructor(start: { readonly bootMs?: number; readonly wallMs?: number | null } = {}) {
@@ -28,7 +29,13 @@ export class TestClock implements Clock {
     return { ms: this.#wallMs, quality: this.#quality };
   }
 
+  certainMs(): number | null {
+    return this.#certain === null ? null : this.#certain.ms + (this.#bootMs - this.#certain.atBootMs);
+  }
+
   learn(unixMs: number, from: 'controller' | 'floor'): void {
+    const certain = this.certainMs();
+    if (certain === null || unixMs > certain) this.#certain = { ms: unixMs, atBootMs: this.#bootMs };
     if (this.#wallMs !== null && unixMs <= this.#wallMs) return;
     this.#wallMs = unixMs;
     this.#quality = from;

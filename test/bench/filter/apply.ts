@@ -84,6 +84,8 @@ async function applyOn({ size, bpffs, bundles }: Place): Promise<ApplyFigures> {
         device: () => ({ interfaces: [plainInterface(wan)], neverDrop: usualNeverDrop }),
         cgroupId: () => null,
         time: () => null,
+        certainMs: () => null,
+        firmware: { vendor: null, model: null, version: null, untrusted: 'nobody said' },
         memory: { sizes: benchSizes, ceiling: 2 ** 30 },
       }),
       trial: { minimumSeconds: 2, maximumSeconds: 1800 },
