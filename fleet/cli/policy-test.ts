@@ -8,7 +8,8 @@ import {
   judgePackets,
   runCase,
 } from '../../agent/policy/cases/run-case.ts';
-import { formatFault } from '../../agent/policy/faults.ts';
+import { runShieldTest } from '../../agent/policy/cases/shield-test.ts';
+import { formatFault, sourceOf } from '../../agent/policy/faults.ts';
 import { readPolicyFiles } from '../policy/documents.ts';
 import { FileError, readTextWithin } from '../policy/read-file.ts';
 import { type CommandFile, collect, withJson } from './common.ts';
@@ -82,8 +83,12 @@ Without it each packet is judged for itself, by a device that has no address: on
 (toDevice). Lines that begin with # are comments. A section \`tables\` is for Husk's own tests and is passed over; with
 --policy, so are \`policy\` and \`faults\`.
 
+A policy file (.yaml, .json) is tested by what its shields say of themselves in spec.test: what they have to deny,
+and what has to go on. The same is done by check and before each publish.
+
 Example:
   husk policy test branch.case
+  husk policy test shields/*.yaml
   husk policy test --policy branch.yaml --policy lists.yaml cases/*.case
   sudo husk policy test --kernel branch.case`,
     )
@@ -113,6 +118,7 @@ async function testFile(
   byKernel: boolean,
 ): Promise<Tested> {
   try {
+    if (/\.(ya?ml|json)$/.test(file)) return testShields(file);
     const one = readCase(readText(file), file);
     if (documents === undefined && one.policy.trim() === '') {
       throw new CaseError(`${file}: has no policy; --policy may name one`);
@@ -136,6 +142,26 @@ async function testFile(
     if (!(error instanceof CaseError)) throw error;
     return { file, checked: 0, byKernel: 0, failures: [], error: error.message };
   }
+}
+
+/** The tests that the shields of a policy file carry. */
+function testShields(file: string): Tested {
+  const { documents, faults } = readPolicyFiles([file], { tests: 'left' });
+  const [error] = faults.filter(({ severity }) => severity === 'error');
+  if (error !== undefined) throw new CaseError(formatFault(error));
+  const tested = documents.flatMap((document) =>
+    document.kind === 'Shield' ? [{ document, ...runShieldTest(document, documents) }] : [],
+  );
+  const checked = tested.reduce((sum, one) => sum + one.checked, 0);
+  if (checked === 0)
+    throw new CaseError(`${file}: expects nothing: none of its documents is a shield with a test`);
+  const failures = tested.flatMap((one) =>
+    one.failures.map(({ path, ...failure }): CaseFailure => {
+      const { line = 0 } = sourceOf(one.document)?.locate(path, 'value') ?? {};
+      return { line, by: 'evaluator', ...failure };
+    }),
+  );
+  return { file, checked, byKernel: 0, failures, error: null };
 }
 
 /** Packets alone: calls are judged by who makes them, and that is nobody here. */

@@ -8,6 +8,7 @@ import { dirname, resolve } from 'node:path';
 import { bundleBytesMax } from '../../agent/contract/limits.ts';
 import type { PolicyDocument } from '../../agent/contract/policy.ts';
 import { parseAddressList, withAddresses } from '../../agent/policy/address-list.ts';
+import { shieldTestFaults } from '../../agent/policy/cases/shield-test.ts';
 import { checkFit } from '../../agent/policy/check-fit.ts';
 import { type Fault, sourceOf } from '../../agent/policy/faults.ts';
 import { readAndCheck, type TextFile } from '../../agent/policy/read.ts';
@@ -25,7 +26,11 @@ export interface PolicyFiles {
   readonly counted: number;
 }
 
-export function readPolicyFiles(paths: readonly string[]): PolicyFiles {
+/** `tests: 'left'`: those that shields carry are left to the caller. */
+export function readPolicyFiles(
+  paths: readonly string[],
+  { tests = 'run' }: { readonly tests?: 'run' | 'left' } = {},
+): PolicyFiles {
   const faults: Fault[] = [];
   const texts: TextFile[] = [];
   for (const path of paths) {
@@ -38,8 +43,11 @@ export function readPolicyFiles(paths: readonly string[]): PolicyFiles {
   if (!all.every(isWarning))
     return { documents: [], faults: all, isWhole: read.isWhole, tableBytes: null, counted: 0 };
   const { faults: unfit, tableBytes, counted } = checkFit(read.documents);
-  const documents = unfit.every(isWarning) ? read.documents : [];
-  return { documents, faults: [...all, ...unfit], isWhole: true, tableBytes, counted };
+  // What is signed against an exploit stops it, or is not signed.
+  const failed = tests === 'left' ? [] : shieldTestFaults(read.documents);
+  const found = [...unfit, ...failed];
+  const documents = found.every(isWarning) ? read.documents : [];
+  return { documents, faults: [...all, ...found], isWhole: true, tableBytes, counted };
 }
 
 const isWarning = (fault: Fault) => fault.severity === 'warning';

@@ -26,7 +26,7 @@ export function readOperation(text: string): OperationAt {
 }
 
 /** `unknown > /usr/sbin/uhttpd > /bin/busybox as sh user 33 cgroup web/a` */
-function readTask(words: readonly string[]): OperationAt['task'] {
+export function readTask(words: readonly string[]): OperationAt['task'] {
   const left = [...words];
   const programs: ProgramRun[] = [];
   let lineageKnown = true;

@@ -161,16 +161,18 @@ function deviceOf(text: string, file: string): DeviceView {
 
 /** `daemons/x: connect tcp 192.0.2.1 443 => deny by h/rule` */
 function readCall({ number, text }: Line): CallCase {
-  const parts = /^(\S+): (\w+) (\S+) (\S+)(?: (\d+))? => (.*)$/.exec(text);
+  const parts = /^(\S+): (.*) => (.*)$/.exec(text);
   if (parts === null) throw new Error('has to be CGROUP: CALL … => VERDICT');
-  const [, cgroup = '', call = '', second = '', third = '', port, verdict = ''] = parts;
-  return {
-    line: number,
-    text,
-    cgroup,
-    call: call === 'socket' ? socketCall(second, third) : addressCall(call, second, third, port),
-    expect: readVerdict(verdict),
-  };
+  const [, cgroup = '', call = '', verdict = ''] = parts;
+  return { line: number, text, cgroup, call: readCallWords(call), expect: readVerdict(verdict) };
+}
+
+/** `connect tcp 192.0.2.1 443`, `socket inet raw`. Throws Error with a sentence about what cannot be understood. */
+export function readCallWords(text: string): CanaryOperation {
+  const parts = /^(\w+) (\S+) (\S+)(?: (\d+))?$/.exec(text);
+  if (parts === null) throw new Error('has to be CALL TRANSPORT ADDRESS PORT, or socket FAMILY TYPE');
+  const [, call = '', second = '', third = '', port] = parts;
+  return call === 'socket' ? socketCall(second, third) : addressCall(call, second, third, port);
 }
 
 function socketCall(familyWord: string, typeWord: string): CanaryOperation {
