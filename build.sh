@@ -234,14 +234,27 @@ policy_templates() {
     settle templates
 }
 
+# The program that canaries run (native/witness/): static, a few hundred bytes, part of the addon.
+witness() {
+    local output=build/native/witness command
+    command=(gcc -std=gnu11 -Os -Wall -Wextra -Werror -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie
+        -fno-asynchronous-unwind-tables -Wl,-z,noseparate-code,-z,noexecstack,--build-id=none -s native/witness/witness.c)
+    stale witness "$output" native/witness/witness.c "${command[*]}" || return 0
+    say "gcc native/witness/witness.c -> $output"
+    mkdir -p build/native
+    quietly "${command[@]}" -o "$output.new"
+    mv "$output.new" "$output"
+    settle witness
+}
+
 addon() {
     local output=build/native/husk.node command
     command=(gcc -std=gnu11 -Os -Wall -Wextra -Wshadow -Werror -fPIC -fvisibility=hidden
         -ffunction-sections -fdata-sections -fstack-protector-strong -D_FORTIFY_SOURCE=2 -DNAPI_VERSION=8
         -Inode_modules/node-api-headers/include -isystem "$LIBS/uapi" -isystem "$LIBS/include"
         -shared -pthread -Wl,--gc-sections -Wl,--exclude-libs,ALL -Wl,-z,relro,-z,now -s
-        native/*.c "$LIBS"/lib/{libbpf,libelf,libz}.a)
-    stale addon "$output" native/*.c native/*.h "$LIBS/VERSIONS" "$LIBS/SCRIPT" "${command[*]}" || return 0
+        native/*.c native/witness/witness_image.S "$LIBS"/lib/{libbpf,libelf,libz}.a)
+    stale addon "$output" native/*.c native/*.h native/witness/witness_image.S build/native/witness "$LIBS/VERSIONS" "$LIBS/SCRIPT" "${command[*]}" || return 0
     say "gcc native/*.c -> $output"
     mkdir -p build/native
     quietly "${command[@]}" -o "$output.new"
@@ -284,6 +297,7 @@ build() {
     layout
     policy_schema
     policy_templates
+    witness
     addon
     bundle agent/main.ts build/husk-agent.cjs
     bundle fleet/main.ts build/husk.cjs

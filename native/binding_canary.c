@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The canary. The JavaScript thread, save for canary_execute(): that runs on the pool's. */
+/* The canary and the witness. The JavaScript thread, save for functions named _execute: those run on the
+ * pool's. */
 #include "binding.h"
 
 #include <limits.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "canary.h"
+#include "witness.h"
 
 static const char *const call_words[] = {
     [CANARY_CONNECT] = "connect", [CANARY_SENDTO] = "sendto",       [CANARY_BIND] = "bind",
@@ -161,10 +163,62 @@ static napi_value canary(napi_env env, napi_callback_info info)
     return work_start(env, &own->work, "husk.canary", NULL);
 }
 
+struct witness_work {
+    struct work work;
+    char cgroup[PATH_MAX]; /* "": none */
+    char name[WITNESS_NAME_BYTES];
+    struct witness_answer answer;
+};
+
+static void witness_release(struct work *work)
+{
+    free(work);
+}
+
+static int witness_execute(struct work *work, struct error *error)
+{
+    struct witness_work *own = (struct witness_work *)work;
+
+    return witness_run(*own->cgroup ? own->cgroup : NULL, own->name, &own->answer, error);
+}
+
+static napi_value witness_finish(napi_env env, struct work *work)
+{
+    struct witness_work *own = (struct witness_work *)work;
+    struct record record = record_open(env);
+
+    record_set(&record, "refused", to_u32(env, (uint32_t)own->answer.refused));
+    record_set(&record, "signal", to_u32(env, (uint32_t)own->answer.signal));
+    record_set(&record, "ran", to_bool(env, own->answer.ran));
+    return record_close(&record);
+}
+
+static napi_value witness(napi_env env, napi_callback_info info)
+{
+    struct witness_work *own;
+    struct call call;
+
+    if (!call_open(&call, env, info))
+        return NULL;
+    own = calloc(1, sizeof(*own));
+    if (!own)
+        return throw_status(env);
+    own->work.execute = witness_execute;
+    own->work.finish = witness_finish;
+    own->work.release = witness_release;
+    if (!value_string(env, call.argument[0], "cgroup", own->cgroup, sizeof(own->cgroup)) ||
+        !value_string(env, call.argument[1], "name", own->name, sizeof(own->name))) {
+        free(own);
+        return NULL;
+    }
+    return work_start(env, &own->work, "husk.witness", NULL);
+}
+
 bool binding_canary_define(napi_env env, napi_value addon)
 {
     static const napi_property_descriptor functions[] = {
         METHOD("canary", canary),
+        METHOD("witness", witness),
     };
 
     return napi_define_properties(env, addon, COUNT_OF(functions), functions) == napi_ok;

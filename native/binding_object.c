@@ -265,6 +265,7 @@ static napi_value describe_program(napi_env env, napi_callback_info info)
     record_set(&record, "type", to_u32(env, program.type));
     record_set(&record, "tag", to_string(env, tag));
     record_set(&record, "verifiedInstructions", to_u32(env, program.verified_instructions));
+    record_set(&record, "recursionMisses", to_bigint(env, program.recursion_misses));
     record_set(&record, "mapIds", to_ids(env, program.map_ids, program.map_count));
     program_info_release(&program);
     return record_close(&record);

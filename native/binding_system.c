@@ -31,6 +31,8 @@ static napi_value probe(napi_env env, napi_callback_info info)
     record_set(&record, "lpmTrie", to_u32(env, (uint32_t)features.lpm_trie));
     record_set(&record, "taskStorage", to_u32(env, (uint32_t)features.task_storage));
     record_set(&record, "batch", to_u32(env, (uint32_t)features.batch));
+    record_set(&record, "seccomp", to_u32(env, (uint32_t)features.seccomp));
+    record_set(&record, "landlockAbi", to_u32(env, (uint32_t)features.landlock_abi));
     record_set(&record, "kernelBtf", to_bool(env, features.kernel_btf));
     record_set(&record, "lsmList", to_string(env, features.lsm_list));
     return record_close(&record);

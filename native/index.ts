@@ -61,6 +61,8 @@ export interface ProgramInfo {
   readonly tag: string;
   /** Instructions the verifier processed (5.16 and later, else 0). */
   readonly verifiedInstructions: number;
+  /** Runs that were left out since the program was at work on that CPU already (5.12 and later, else 0). */
+  readonly recursionMisses: bigint;
   readonly mapIds: readonly number[];
 }
 export interface LinkInfo {
@@ -157,6 +159,15 @@ export type CanaryCall =
       readonly number: number;
     };
 
+/** How far the witness came, a program that says a byte with its first instruction. */
+export interface WitnessAnswer {
+  /** Positive errno of execve; 0: it was not refused. */
+  readonly refused: number;
+  /** That ended it; 0: none. */
+  readonly signal: number;
+  readonly ran: boolean;
+}
+
 export interface Addon {
   /** `libbpf_version_string()`. */
   readonly libbpfVersion: string;
@@ -249,6 +260,12 @@ export interface Addon {
    */
   canary(cgroup: string, calls: readonly CanaryCall[]): Promise<readonly number[]>;
 
+  /**
+   * Has a grandchild run the witness: in the cgroup directory `cgroup` ('': where we are), made by a child named `name`
+   * (15 bytes at the most; '': as we are). On a thread.
+   */
+  witness(cgroup: string, name: string): Promise<WitnessAnswer>;
+
   /** Whether this kernel loads a minimal program or map of each kind; errno where it does not. */
   probe(): Features;
   /** Of these functions, those that the running kernel has (its BTF says). */
@@ -327,6 +344,9 @@ export interface Features {
   readonly lpmTrie: number;
   readonly taskStorage: number;
   readonly batch: number;
+  readonly seccomp: number;
+  /** The highest version of Landlock's interface; 0: none. */
+  readonly landlockAbi: number;
   readonly kernelBtf: boolean;
   /** `/sys/kernel/security/lsm`, or '' where unreadable. Names only; proves nothing. */
   readonly lsmList: string;

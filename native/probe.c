@@ -12,6 +12,9 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <linux/bpf.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <sys/syscall.h>
 
 #include "error.h"
 
@@ -126,6 +129,22 @@ static int probe_batch(void)
     return -result;
 }
 
+/* Asks whether filters may answer with an errno; installs none. */
+static int probe_seccomp(void)
+{
+    unsigned action = SECCOMP_RET_ERRNO;
+
+    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) ? errno : 0;
+}
+
+/* The highest version of Landlock's interface that the kernel has. */
+static int probe_landlock(void)
+{
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0UL, LANDLOCK_CREATE_RULESET_VERSION);
+
+    return version > 0 ? (int)version : 0;
+}
+
 static void probe_lsm_list(char *list)
 {
     int fd = open("/sys/kernel/security/lsm", O_RDONLY | O_CLOEXEC);
@@ -163,6 +182,8 @@ void probe_run(struct probe_features *features)
     features->lpm_trie = probe_map(BPF_MAP_TYPE_LPM_TRIE, 8, 8, 1, BPF_F_NO_PREALLOC);
     features->task_storage = probe_task_storage();
     features->batch = probe_batch();
+    features->seccomp = probe_seccomp();
+    features->landlock_abi = probe_landlock();
     btf__free(kernel);
     probe_lsm_list(features->lsm_list);
 }

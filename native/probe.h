@@ -31,7 +31,9 @@ struct probe_features {
     int lpm_trie;
     int task_storage;
     int batch;
-    int kernel_btf; /* 1: /sys/kernel/btf/vmlinux is there */
+    int seccomp;
+    int landlock_abi; /* 0: no Landlock, or it is off */
+    int kernel_btf;   /* 1: /sys/kernel/btf/vmlinux is there */
     char lsm_list[PROBE_LSM_LIST_BYTES];
 };
 

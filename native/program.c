@@ -46,6 +46,7 @@ int program_info(int fd, struct program_info *info, struct error *error)
     info->id = kernel.id;
     info->type = kernel.type;
     info->verified_instructions = kernel.verified_insns;
+    info->recursion_misses = kernel.recursion_misses;
     info->map_ids = map_ids;
     info->map_count = kernel.nr_map_ids < room ? kernel.nr_map_ids : room;
     memcpy(info->tag, kernel.tag, sizeof(info->tag));

@@ -14,6 +14,7 @@ struct program_info {
     uint32_t verified_instructions;
     uint32_t map_count;
     uint32_t *map_ids; /* owned; program_info_release() */
+    uint64_t recursion_misses;
     uint8_t tag[8];
     char name[16];
 };

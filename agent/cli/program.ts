@@ -6,9 +6,10 @@
 
 import { isAbsolute, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { Addon } from '../../native/index.ts';
 import { type Config, ConfigError, configPath, readConfig } from '../config.ts';
+import type { Tier } from '../contract/policy.ts';
 import { type View, views } from '../contract/query.ts';
 import { RefusalError, refusals } from '../contract/refusal.ts';
 import { messageOf } from '../contract/thrown.ts';
@@ -21,7 +22,7 @@ import { trustKeys } from '../trust/keys.ts';
 import { askAgent, type ControlAsk, isAgentRunning, NoAgent, type Row } from './control.ts';
 import { judgeFrames } from './judge.ts';
 import { offlineReturn, offlineRows, openPinned, unloadKernel } from './offline.ts';
-import { makeProbeReport } from './probe.ts';
+import { probe, probeRefusal, showProbe } from './probe.ts';
 import { showRecord, showTable, showValue } from './show.ts';
 import { protocolFrom, type TraceAsk, tracedAddress, traceFilter, traceLine, tracePackets } from './trace.ts';
 import { readBundleFolder, verifyFolder } from './verify.ts';
@@ -107,23 +108,19 @@ Exit status: 0 done, 1 refused or failed (why is on standard error), 2 wrong usa
   command(
     'probe',
     'which tier this kernel gives, what is missing for the next',
-    'Loads the smallest program of each kind and takes it out again; attaches nothing. Needs root.',
-  ).action(
-    act(async (options) => {
-      const addon = await tools.addon();
-      const report = makeProbeReport(addon.probe(), addon.libbpfVersion);
-      if (options.json === true) print(report);
-      else {
-        const { missing, features: _, ...rest } = report;
-        tools.out(showRecord(rest));
-        for (const one of missing) {
-          tools.out(`\nmissing for ${one.for}: ${one.what}\n`);
-          for (const option of one.options) tools.out(`  ${option}\n`);
-        }
-      }
-      return 0;
-    }),
-  );
+    'Has a canary refused or ended by programs of its own, for a moment, and loads the smallest program of each kind. Nothing stays, and a running agent is not disturbed. Needs root. Exits 1 where the kernel takes no programs from us, or gives less than --least.',
+  )
+    .addOption(new Option('--least <tier>', 'the tier that there has to be').choices(['A', 'B', 'C', 'D']))
+    .action(
+      act(async (options: Common & { readonly least?: Tier }) => {
+        const report = await probe(await tools.addon());
+        if (options.json === true) print(report);
+        else tools.out(showProbe(report));
+        const why = probeRefusal(report, options.least ?? 'D');
+        if (why !== null) tools.complain(`husk-agent: ${why}\n`);
+        return why === null ? 0 : 1;
+      }),
+    );
 
   command(
     'status',

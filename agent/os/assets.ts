@@ -14,6 +14,12 @@ export const readBpfObject: ReadObject = (name) => {
   return readFileSync(join(checkoutFolder(), 'build/bpf', file));
 };
 
+/** Programs that a kernel is tried by (kernel/try-kernel.ts). */
+export const readTrialFiles = () => ({
+  refuse: readBpfObject('probe_refuse'),
+  end: readBpfObject('probe_end'),
+});
+
 /**
  * The checkout that the started program lies in: the nearest folder above it with build/bpf. Not from
  * `import.meta`, which a CommonJS bundle does not have.
