@@ -27,7 +27,7 @@ export interface Config {
   /** What no policy can drop, and on which interfaces (agent/policy/PACKETS.md §4). The controller is added to the services. */
   readonly neverDrop: NeverDrop;
   /** Hardening rules name cgroups below this cgroup v2 directory; without it they cannot be enforced. */
-  readonly hardening: { readonly cgroup: string } | null;
+  readonly hardening: { readonly cgroup: string; readonly tasks: boolean } | null;
   /** What a bundle's own trial length is clamped to. */
   readonly trial: { readonly minimumSeconds: number; readonly maximumSeconds: number };
   readonly spool: { readonly bytesMax: number };
@@ -130,7 +130,10 @@ const configSchema = z
     interfaces: z.array(interfaceName).max(64).default([]),
     xdpMode: z.enum(['native', 'generic']).default('native'),
     neverDrop,
-    hardening: z.strictObject({ cgroup: absolutePath }).nullable().default(null),
+    hardening: z
+      .strictObject({ cgroup: absolutePath, tasks: z.boolean().default(true) })
+      .nullable()
+      .default(null),
     trial: z
       .strictObject({
         // Below 30 s a slow cellular link cannot come back; a lab may go down to 2.

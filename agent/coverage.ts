@@ -12,7 +12,7 @@ import type { PolicyZone } from './policy/policy-zones.ts';
 import type { CompiledRule } from './policy/table-image.ts';
 
 /** Where a rule was compiled to, and what it is about. */
-export type CompiledPlace = Pick<CompiledRule, 'id' | 'at' | 'zone' | 'call' | 'verdict'>;
+export type CompiledPlace = Pick<CompiledRule, 'id' | 'at' | 'zone' | 'call' | 'verdict' | 'needs'>;
 
 export interface CoverageFacts {
   readonly zones: readonly PolicyZone[];
@@ -62,8 +62,9 @@ export function lowerUncovered(rules: readonly RuleState[], facts: CoverageFacts
     return lacking.size === 0 ? rule : { id: rule.id, state: 'degraded', why: [...lacking].join(', ') };
   });
 
-  function lackOf({ id, at, zone, call, verdict }: CompiledPlace): readonly string[] {
-    if (at === 'operation') return operationLack();
+  function lackOf({ id, at, zone, call, verdict, needs }: CompiledPlace): readonly string[] {
+    // Calls of tasks that cgroup hooks can't tell are judged where operations are.
+    if (at === 'operation' || needs?.least === 'B') return operationLack();
     if (at === 'call')
       return [...callsLack, ...(call === 'connect' && verdict === 'deny' ? [connectEscapes] : [])];
     const key = `${at} ${zone}`;

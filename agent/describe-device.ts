@@ -18,6 +18,7 @@ import type { Clock } from './os/clock.ts';
 import type { Machine } from './os/machine.ts';
 import { matchesGlob } from './policy/globs.ts';
 import { type ConnectionsAsk, type Row, shownCount, type ViewSource } from './query/views.ts';
+import { lowerToTier } from './tier-states.ts';
 
 /** Of a set, in one row of an answer. */
 const entriesShownMax = 50;
@@ -27,6 +28,8 @@ export interface DeviceParts {
   readonly machine: Machine;
   readonly tier: Reported['tier'];
   readonly firmware: FirmwareFacts;
+  /** How programs that judge operations are passed over; null: they are not. */
+  readonly passedOver: string | null;
   readonly who: { readonly tenant: string; readonly device: string };
   readonly kernel: Kernel;
   readonly applier: BundleApplier;
@@ -215,7 +218,9 @@ function ruleStates(parts: DeviceParts): readonly RuleState[] {
   const { kernel, applier, interfaces, ipsecByPolicy, floor, synCookies } = parts;
   const { image, rules } = applier.state();
   const there = interfaces();
-  return lowerUncovered(rules, {
+  const { tier, passedOver } = parts;
+  const misses = kernel.guards?.recursionMisses() ?? 0n;
+  return lowerUncovered(lowerToTier(rules, image?.rules ?? [], { tier, passedOver, misses }), {
     zones: image?.zones ?? [],
     compiled: image?.rules ?? [],
     interfaces: there.map((one) => one.name),

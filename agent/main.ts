@@ -14,7 +14,6 @@ import { BundleApplier, type Step } from './apply-bundle.ts';
 import type { Row } from './cli/control.ts';
 import { AlreadyRunning, ControlServer } from './cli/control-server.ts';
 import { storeFolder } from './cli/offline.ts';
-import { tierOf } from './cli/probe.ts';
 import { runCommand } from './cli/program.ts';
 import { readBundleFolder } from './cli/verify.ts';
 import type { Config } from './config.ts';
@@ -33,6 +32,7 @@ import { type JoinParts, joinFleet } from './join-fleet.ts';
 import { Floor } from './kernel/floor.ts';
 import { findNft } from './kernel/floor-table.ts';
 import { Kernel } from './kernel/kernel.ts';
+import { tryKernel } from './kernel/try-kernel.ts';
 import { askConfirmation } from './link/confirm-trial.ts';
 import { EnrollmentChannel } from './link/enrollment-channel.ts';
 import { fetchBundle } from './link/fetch-bundle.ts';
@@ -41,6 +41,7 @@ import { Session } from './link/session.ts';
 import { SessionMemory } from './link/session-memory.ts';
 import { PolicyMaker } from './make-policy.ts';
 import { withControllers } from './never-drop.ts';
+import { readTrialFiles } from './os/assets.ts';
 import { buildMs, version } from './os/build-info.ts';
 import { type Clock, SystemClock } from './os/clock.ts';
 import { DiskFiles, type Files } from './os/files.ts';
@@ -48,6 +49,7 @@ import { readFirmware } from './os/firmware.ts';
 import { makeLog } from './os/log.ts';
 import { findHardwareId, hardwareIdOfMac, readMachine } from './os/machine.ts';
 import { runWithMoreHeap } from './os/more-heap.ts';
+import { readPreemption } from './os/preemption.ts';
 import { systemRandom } from './os/random.ts';
 import { readSynCookies } from './os/syn-cookies.ts';
 import { ceilingLeast, ceilingPart } from './policy/kernel-memory.ts';
@@ -77,6 +79,7 @@ import {
 import { runView } from './query/views.ts';
 import { StateReporter } from './report-state.ts';
 import { type EventStream, streamEvents } from './stream-events.ts';
+import { deviceTier, guardTierOf, passedOver, recursionFunction } from './tier.ts';
 import { type Identity, IdentityStore, trustSigners } from './trust/identity.ts';
 import { parseEndpoint } from './trust/join.ts';
 import type { Trusted } from './trust/keys.ts';
@@ -131,6 +134,8 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   // ── the kernel: enforcing before anything is connected ────────────────────────────────────────────────
 
   const features = addon.probe();
+  const random = (bytes: number) => systemRandom.bytes(bytes);
+  const trials = await tryKernel({ addon, files: readTrialFiles(), random });
   const cgroup = hardeningRoot(config, addon, log);
   prepareBpffs(config.bpffs, addon, log);
   const sizes = { ...config.limits, limits: config.limits.buckets, cpus: addon.possibleCpus() };
@@ -138,11 +143,11 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     addon,
     bpffs: config.bpffs,
     files: readObjects(),
-    guards: readGuards(features, log),
+    guards: config.hardening?.tasks === true ? readGuards(guardTierOf(trials), log) : null,
     scratch: config.runDirectory,
     cgroup,
     sizes,
-    random: (bytes) => systemRandom.bytes(bytes),
+    random,
     onRecycled: ({ id, hits, bytes }) =>
       audit('counter.recycled', { rule: id, hits: Number(hits), bytes: Number(bytes) }),
   });
@@ -182,7 +187,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     });
   /** Where paths are now, for policies of what tasks do; nothing where no program judges that. */
   const pathsNow = () => (kernel.guards === null ? null : devicePaths(kernel.guards.pathKey));
-  const tierNow = () => (cgroup === null ? 'D' : (kernel.guards?.tier ?? tierOf(features)));
+  const tierNow = () => (cgroup === null ? 'D' : deviceTier(kernel.guards?.tier ?? null, trials));
   const cgroupId = (path: string) => findCgroup(addon, cgroup, path);
   const firmware = readFirmware(files, config.firmware);
   log.info({ ...firmware }, 'firmware');
@@ -268,6 +273,10 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     machine,
     tier: tierNow(),
     firmware,
+    passedOver: passedOver(kernel.guards?.tier ?? null, {
+      preemption: readPreemption(),
+      leavesLsmOut: addon.kernelFunctions([recursionFunction]).length === 0,
+    }),
     who,
     kernel,
     applier,

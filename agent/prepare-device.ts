@@ -3,11 +3,11 @@
 
 import { existsSync, mkdirSync, readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Addon, Features, InterfaceWatch } from '../native/index.ts';
+import type { Addon, InterfaceWatch } from '../native/index.ts';
 import type { Config } from './config.ts';
 import type { Join } from './contract/enrollment.ts';
 import { messageOf } from './contract/thrown.ts';
-import { type GuardFiles, type GuardTier, guardFile, guardObjects, guardTier } from './kernel/guards.ts';
+import { type GuardFiles, type GuardTier, guardFile, guardObjects } from './kernel/guards.ts';
 import { type ObjectFiles, objects } from './kernel/objects.ts';
 import { readBpfObject } from './os/assets.ts';
 import type { Clock } from './os/clock.ts';
@@ -54,14 +54,13 @@ export function readObjects(): ObjectFiles {
 
 /** The programs that deny operations, for the way this kernel takes them; null: it takes none. */
 export function readGuards(
-  features: Features,
+  tier: GuardTier | null,
   log: Log,
 ): { readonly files: GuardFiles; readonly tier: GuardTier } | null {
-  const tier = guardTier(features);
   if (tier === null) return null;
   try {
-    const entries = guardObjects.map((name) => [name, readBpfObject(guardFile(name, tier))] as const);
-    return { tier, files: Object.fromEntries(entries) as GuardFiles };
+    const files = guardObjects[tier].map((name) => [name, readBpfObject(guardFile(name, tier))] as const);
+    return { tier, files: new Map(files) };
   } catch (error) {
     log.error({ tier, error: messageOf(error) }, 'guards: not readable');
     return null;

@@ -77,8 +77,9 @@ int husk_find_tasks(struct bpf_iter__task *context)
         return 0;
     struct task_struct *parent = task->real_parent;
     struct husk_task *from = parent ? bpf_task_storage_get(&tasks, parent, 0, 0) : NULL;
-    /* What the kernel itself starts comes from no program. */
-    if (!from && task->tgid != 1 && !(parent && (parent->flags & PF_KTHREAD)))
+    /* What the kernel itself starts comes from no program; nor does what process 1 has made, where that is
+     * not shown to us (as on a 6.18 in a virtual machine whose process 1 is its manager's). */
+    if (!from && task->tgid != 1 && !(parent && ((parent->flags & PF_KTHREAD) || parent->tgid == 1)))
         return 0;
     struct mm_struct *memory = task->mm;
     struct file *file = memory ? memory->exe_file : NULL;

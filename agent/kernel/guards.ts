@@ -1,4 +1,4 @@
-// Guards: the programs that deny operations in tiers A and B, and those that keep every task's lineage.
+// Guards: the programs that deny operations in tiers A and B, or end what is run in C, and those that keep every task's lineage.
 //
 //   <set>/guards/maps/<name>        `tasks` and `path_key`
 //   <set>/guards/programs/<name>
@@ -13,27 +13,30 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeHuskPathKey, HuskPathKey, layoutDigest } from '../../bpf/abi/layout.gen.ts';
-import type { Addon, Features, MapHandle, ProgramHandle } from '../../native/index.ts';
+import type { Addon, MapHandle, ProgramHandle } from '../../native/index.ts';
 import { checkObjectLayout } from './object-layout.ts';
 import { readAbout, repin, writeAbout } from './pins.ts';
 
-/** A: LSM programs. B: programs on the functions that call the LSM hooks (fmod_ret). */
-export type GuardTier = 'A' | 'B';
+/**
+ * A: LSM programs. B: programs on the functions that call the LSM hooks (fmod_ret). C: none of these; what is run is judged
+ * at a tracepoint, and ended.
+ */
+export type GuardTier = 'A' | 'B' | 'C';
 
+const refusing = ['lineage', 'guard_exec', 'guard_file', 'guard_privilege', 'guard_socket'] as const;
 /** Object files by the name without tier, in the order in which they are loaded. */
-export const guardObjects = [
-  'lineage',
-  'guard_exec',
-  'guard_file',
-  'guard_privilege',
-  'guard_socket',
-] as const;
-export type GuardObject = (typeof guardObjects)[number];
-export type GuardFiles = Readonly<Record<GuardObject, Uint8Array>>;
+export const guardObjects = {
+  A: refusing,
+  B: refusing,
+  C: ['lineage', 'end_exec'],
+} as const satisfies Record<GuardTier, readonly string[]>;
+export type GuardObject = (typeof guardObjects)[GuardTier][number];
+/** Those of one tier. */
+export type GuardFiles = ReadonlyMap<GuardObject, Uint8Array>;
 
 const ownMaps = ['tasks', 'path_key', 'canary_object'] as const;
 /** Every hook there is, by object. */
-export const guardHooks: Readonly<Record<Exclude<GuardObject, 'lineage'>, readonly string[]>> = {
+export const guardHooks: Readonly<Record<Exclude<GuardObject, 'lineage' | 'end_exec'>, readonly string[]>> = {
   guard_exec: ['bprm_check_security', 'mmap_file'],
   guard_file: [
     'file_open',
@@ -70,8 +73,10 @@ export const guardHooks: Readonly<Record<Exclude<GuardObject, 'lineage'>, readon
 const allHooks = Object.values(guardHooks).flat();
 /** Read over by user space; attached to nothing. */
 const finder = 'husk_find_tasks';
-/** Of lineage.bpf.c: on tracepoints in both tiers. */
+/** Of lineage.bpf.c: on tracepoints in all tiers. */
 const tracers = ['husk_task_newtask', 'husk_process_exec'];
+/** Of end_exec.bpf.c. */
+const ender = 'husk_end_exec';
 /** Passes over tasks that were there before; each finds at least one generation of children. */
 const passesMax = 64;
 
@@ -81,18 +86,9 @@ const callers: Readonly<Record<string, string>> = {
   userns_create: 'create_user_ns',
 };
 
-/** The object file's name; lineage is the same in both tiers. */
+/** The object file's name; lineage is the same in all tiers. */
 export const guardFile = (name: GuardObject, tier: GuardTier) =>
   tier === 'B' && name !== 'lineage' ? `${name}_b` : name;
-
-/** Which tier the kernel's features promise; null: neither. That they hold is for a canary to say. */
-export function guardTier(features: Features): GuardTier | null {
-  const hasLineage = features.taskStorage === 0 && features.tracepointBtf === 0 && features.kernelBtf;
-  if (!hasLineage) return null;
-  // Without `bpf` among the active LSMs such programs load, attach and never run.
-  if (features.lsm === 0 && features.lsmList.split(',').includes('bpf')) return 'A';
-  return features.fmodRet === 0 ? 'B' : null;
-}
 
 export interface GuardsOptions {
   readonly addon: Addon;
@@ -115,14 +111,29 @@ export class Guards {
   readonly pathKey: HuskPathKey;
   /** What the canary's label names as its object. */
   readonly canaryObject: MapHandle;
+  readonly #addon: Addon;
+  readonly #folder: string;
 
   private constructor(addon: Addon, folder: string, found: Pick<Guards, 'tier' | 'how' | 'hooks'>) {
+    this.#addon = addon;
+    this.#folder = folder;
     this.tier = found.tier;
     this.how = found.how;
     this.hooks = found.hooks;
     this.missing = allHooks.filter((hook) => !found.hooks.includes(hook));
     this.pathKey = readPathKey(addon, folder);
     this.canaryObject = addon.openPinnedMap(join(folder, 'maps/canary_object'));
+  }
+
+  /** How often one of them was passed over, since it was at work on that CPU already. */
+  recursionMisses(): bigint {
+    let sum = 0n;
+    for (const hook of this.hooks) {
+      const program = this.#addon.openPinnedProgram(join(this.#folder, 'programs', `husk_${hook}`));
+      sum += this.#addon.programInfo(program).recursionMisses;
+      program.close();
+    }
+    return sum;
   }
 
   close(): void {
@@ -181,8 +192,8 @@ function loadGuards({ addon, files, maps: shared, tier, random }: GuardsOptions,
     if (existsSync(path)) maps.set(name, addon.openPinnedMap(path));
   }
   try {
-    for (const name of guardObjects) {
-      const object = addon.openObject(name, files[name]);
+    for (const [name, file] of files) {
+      const object = addon.openObject(name, file);
       try {
         checkObjectLayout(name, object.btf());
         const lacking = lackingHooks(addon, object.programNames(), tier);
@@ -216,7 +227,7 @@ function loadGuards({ addon, files, maps: shared, tier, random }: GuardsOptions,
 
 /** Programs whose hook the kernel lacks. */
 function lackingHooks(addon: Addon, programs: readonly string[], tier: GuardTier): string[] {
-  const guards = programs.filter((name) => !tracers.includes(name) && name !== finder);
+  const guards = programs.filter((name) => ![...tracers, finder, ender].includes(name));
   const functionOf = (program: string): string => {
     const hook = program.replace('husk_', '');
     return tier === 'A' ? `bpf_lsm_${hook}` : `security_${callers[hook] ?? hook}`;
@@ -225,11 +236,14 @@ function lackingHooks(addon: Addon, programs: readonly string[], tier: GuardTier
   return guards.filter((name) => !there.has(functionOf(name)));
 }
 
-/** Lineage before guards: a guard that finds no record of a task takes its lineage for unknown. */
+/**
+ * Lineage before guards: a guard that finds no record of a task takes its lineage for unknown. But what judges by what a
+ * task was comes before what notes what it is from then on: on a tracepoint programs run in the order in which they came.
+ */
 function attachGuards(addon: Addon, folder: string, programs: ReadonlyMap<string, ProgramHandle>): void {
   const order = [...programs.keys()].filter((name) => name !== finder);
-  const lineageFirst = [...tracers, ...order.filter((name) => !tracers.includes(name))];
-  for (const name of lineageFirst) {
+  const first = [ender, ...tracers];
+  for (const name of [...first, ...order.filter((name) => !first.includes(name))]) {
     const program = programs.get(name);
     if (program === undefined) continue;
     const link = addon.attachTracing(program);
@@ -257,7 +271,7 @@ const hooksOf = (programs: readonly string[]): string[] =>
 
 function digestOf({ files, tier }: GuardsOptions): string {
   const hash = createHash('sha256').update(layoutDigest).update(tier);
-  for (const name of guardObjects) hash.update(createHash('sha256').update(files[name]).digest());
+  for (const [, file] of files) hash.update(createHash('sha256').update(file).digest());
   return hash.digest('hex');
 }
 

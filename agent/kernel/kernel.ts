@@ -201,7 +201,7 @@ export class Kernel {
   }
 
   /** Which tier's programs judge operations, seen to run; null: none do. */
-  get guards(): Pick<Guards, 'tier' | 'how' | 'hooks' | 'missing' | 'pathKey'> | null {
+  get guards(): Pick<Guards, 'tier' | 'how' | 'hooks' | 'missing' | 'pathKey' | 'recursionMisses'> | null {
     return this.#guards;
   }
 
@@ -444,7 +444,7 @@ async function openGuards(options: KernelOptions, set: ProgramSet): Promise<Open
     const { directory, maps } = set;
     const guards = Guards.open({ addon, directory, maps, ...options.guards, random });
     const tools = { addon, tryLabel: mapOf(set, 'try_label'), tried: mapOf(set, 'tried'), cgroup };
-    const why = await whyGuardsSleep(tools);
+    const why = await whyGuardsSleep(tools, guards.tier);
     if (why === '') return { guards, why };
     guards.close();
     removeGuards(directory);

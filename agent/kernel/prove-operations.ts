@@ -2,7 +2,7 @@
 // object and for which subjects it is judged.
 //
 // Hooks let nothing through that the canary does: what the policy allows ends with ECANCELED, so that no file
-// is opened or removed and no module loaded for the sake of a proof.
+// is opened or removed and no module loaded for the sake of a proof. In tier C, where nothing is refused, its execs are ended.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,22 +15,25 @@ import {
   HuskTrait,
   HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
+import type { Addon } from '../../native/index.ts';
 import type { Judgement, OperationTry } from '../policy/judgement.ts';
 import { traitNumbers } from '../policy/operation-words.ts';
 import { appletNumber, placeSteps } from '../policy/path-number.ts';
 import type { DevicePaths } from '../policy/table-image.ts';
 import { type LabelTools, noCanary, readTried, unproven, withCanary, writeLabel } from './canary.ts';
-import type { Guards } from './guards.ts';
+import type { Guards, GuardTier } from './guards.ts';
 import type { Slot } from './live-word.ts';
 import type { ProofTools } from './prove.ts';
 
 export interface OperationTools {
-  readonly guards: Pick<Guards, 'pathKey' | 'canaryObject'>;
+  readonly guards: Pick<Guards, 'tier' | 'pathKey' | 'canaryObject'>;
   readonly paths: Pick<DevicePaths, 'placeOf' | 'applets'>;
   /** A folder for the canary's files, on a file system that can be written to. */
   readonly scratch: string;
 }
 
+/** Ways of a try to be stopped, besides with an errno. */
+const SIGKILL = 9;
 const EPERM = 1;
 const ENOTSUP = 95;
 const ECANCELED = 125;
@@ -93,10 +96,12 @@ async function proveOne(
   { folder, file }: { readonly folder: string; readonly file: string },
 ): Promise<boolean> {
   const before = readTried(tools).runs;
+  const isEnded = tools.operations?.guards.tier === 'C';
+  if (isEnded && wanted.operation !== HuskOperation.EXEC) return false;
   const path = pathFor(wanted.operation, folder, file);
-  const [errno] = await tools.addon.canary(cgroup, [
-    { call: 'operation', operation: wanted.operation, path, number: 1 },
-  ]);
+  const [errno] = isEnded
+    ? [await execEnded(tools.addon, cgroup)]
+    : await tools.addon.canary(cgroup, [{ call: 'operation', operation: wanted.operation, path, number: 1 }]);
   if (errno === ENOTSUP) return false;
   const after = readTried(tools);
   const name = `${wanted.name} for ${nameOf(wanted)}`;
@@ -112,7 +117,7 @@ async function proveOne(
     (key) => found[key] !== wanted.expect[key],
   );
   if (differs) throw unproven(name, `expected ${say(wanted.expect)}, the kernel says ${say(found)}`);
-  const errnoWanted = wanted.expect.verdict === 'deny' ? EPERM : ECANCELED;
+  const errnoWanted = wanted.expect.verdict === 'deny' && !isEnded ? EPERM : ECANCELED;
   if (errno !== errnoWanted && !withoutErrno.includes(wanted.operation))
     throw unproven(name, `the canary got errno ${errno}`);
   return true;
@@ -151,13 +156,24 @@ function objectOf(
   return value;
 }
 
+/** An exec of tier C's canary. ECANCELED: ended before its first instruction; 0: it ran; any other errno: neither. */
+async function execEnded(addon: Addon, cgroup: string): Promise<number> {
+  const { refused, signal, ran } = await addon.witness(cgroup, '');
+  if (ran) return 0;
+  return signal === SIGKILL ? ECANCELED : refused;
+}
+
 /** A canary's exec must be stopped by the hook, whatever the policy is. '' where it was: the programs run. */
-export async function whyGuardsSleep(tools: LabelTools & { readonly cgroup: string }): Promise<string> {
+export async function whyGuardsSleep(
+  tools: LabelTools & { readonly cgroup: string },
+  tier: GuardTier,
+): Promise<string> {
   const { addon, cgroup } = tools;
   try {
     const [errno] = await withCanary(cgroup, async (path) => {
       const canaryCgroup = addon.cgroupId(path);
       writeLabel(tools, { ...noCanary, canaryCgroup, canaryOperation: HuskOperation.EXEC });
+      if (tier === 'C') return [await execEnded(addon, path)];
       return await addon.canary(path, [
         { call: 'operation', operation: HuskOperation.EXEC, path: '/proc/self/exe', number: 0 },
       ]);

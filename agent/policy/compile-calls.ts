@@ -27,6 +27,7 @@ import { activeMode, type CallName, callNames, defaultId, ruleId } from './ids.t
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import { allPorts } from './ports.ts';
 import { type CallReach, callReach } from './reach.ts';
+import { defaultNeed, tierNeed } from './rule-tier.ts';
 import { SetTable } from './set-table.ts';
 import type { ResolvedSet, SetResolver } from './sets.ts';
 import { isCgroupAlone, type NumberedSubject } from './subjects.ts';
@@ -97,7 +98,8 @@ export class CallCompiler {
       if (verdict === undefined) continue;
       const id = defaultId(document, call);
       if (verdict === 'deny' && call === 'socket') refuseUnseen(id, undefined);
-      const rule = this.#addRule({ id, at: 'call', mode, verdict, zone: null, call });
+      const needs = defaultNeed(document, call);
+      const rule = this.#addRule({ id, at: 'call', mode, verdict, zone: null, call, needs });
       const entry: HuskCallRule = {
         ...anyCall,
         subjects,
@@ -121,6 +123,7 @@ export class CallCompiler {
     const index = this.#addRule({
       ...{ id, at: 'call', mode, verdict: rule.action, zone: null },
       call: reach.call,
+      needs: tierNeed(document, rule),
     });
     const condition = addressCondition(set, this.#setTable, id);
     const common: HuskCallRule = {

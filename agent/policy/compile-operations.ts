@@ -13,6 +13,7 @@ import {
   usersTable,
 } from './operation-tables.ts';
 import { operationDefaults, operationNumbers } from './operation-words.ts';
+import { defaultNeed, tierNeed } from './rule-tier.ts';
 import { isCgroupAlone, type NumberedSubject } from './subjects.ts';
 import type { AddRule, DeviceFacts, Table } from './table-image.ts';
 
@@ -39,7 +40,7 @@ export class OperationCompiler {
     if (mode === null) return;
     const id = ruleId(document, rule);
     const of = { at: 'operation', zone: null, call: null } as const;
-    const index = this.#addRule({ ...of, id, mode, verdict: rule.action });
+    const index = this.#addRule({ ...of, id, mode, verdict: rule.action, needs: tierNeed(document, rule) });
     const layers = this.#layers.get(subject) ?? new ExceptLayers();
     this.#layers.set(subject, layers);
     const kills = rule.kill === true && mode === 'enforce';
@@ -60,7 +61,8 @@ export class OperationCompiler {
       const verdict = document.spec.default?.[name];
       if (verdict === undefined) continue;
       const id = defaultId(document, name);
-      const rule = this.#addRule({ id, at: 'operation', mode, verdict, zone: null, call: null });
+      const needs = defaultNeed(document, name);
+      const rule = this.#addRule({ id, at: 'operation', mode, verdict, zone: null, call: null, needs });
       // Where nothing else holds, to allow is what happens anyway.
       if (mode === 'monitor' && verdict === 'allow') continue;
       this.#sayings.push({

@@ -21,16 +21,16 @@ export type TierState =
   | { readonly state: 'degraded' | 'unsupported'; readonly why: string };
 
 const order: readonly Tier[] = ['A', 'B', 'C', 'D'];
-const isTierAtLeast = (tier: Tier, least: Tier) => order.indexOf(tier) <= order.indexOf(least);
+export const isTierAtLeast = (tier: Tier, least: Tier) => order.indexOf(tier) <= order.indexOf(least);
 
 /** What a rule needs; of rules about calls it hangs on whether the subject is a cgroup alone. */
 export function tierNeed({ spec }: Pick<HardeningPolicy, 'spec'>, rule: HardeningRule): TierNeed {
   if (isCallRule(rule)) return callNeed(spec);
   const missing = 'hooks that know the task (BPF LSM, or fmod_ret on security_ functions)';
-  const canEnd = rule.exec !== undefined && rule.action === 'deny';
-  const degraded = canEnd
-    ? 'what is run is ended before its first instruction and not refused, and libraries are not looked at'
-    : null;
+  const degraded =
+    rule.exec === undefined
+      ? null
+      : 'what is run is ended before its first instruction and not refused; scripts go by their interpreter, and libraries are not looked at';
   return { least: 'B', missing, degraded };
 }
 
@@ -52,7 +52,7 @@ function callNeed(spec: HardeningPolicy['spec']): TierNeed {
     return { least: 'C', missing: 'cgroup hooks', degraded: null };
   }
   return {
-    least: 'A',
+    least: 'B',
     missing:
       'socket hooks that know the task: its subject is more than a cgroup, which is all that cgroup hooks see',
     degraded: null,

@@ -10,6 +10,7 @@ import type { Following } from './following.ts';
 import type { CallName } from './ids.ts';
 import type { Place } from './path-number.ts';
 import type { PolicyZone } from './policy-zones.ts';
+import type { TierNeed } from './rule-tier.ts';
 import type { SetImages } from './set-tables/set-image.ts';
 
 /** One table of an image: what becomes one new map in the kernel. */
@@ -42,6 +43,8 @@ export interface CompiledRule {
   readonly zone: string | null;
   /** What it judges; null: packets. */
   readonly call: CallName | null;
+  /** Hardening: in which tier it is enforced, and what is left of it below. Absent: packets. */
+  readonly needs?: TierNeed;
 }
 
 export interface CompiledSet {

@@ -133,6 +133,21 @@ t.test('hostile bundles', { skip, timeout: 290_000 }, async (t) => {
     const ingress = Array.from({ length: 9 }, (_, index) => rule(index));
     return fleet.assign(fleet.bundle(policyText({ port: 7002, ingress })));
   });
+  await refused('a policy that asks for a better tier than the device has', 'policy.unsupported', () =>
+    fleet.assign(
+      fleet.bundle(`${policyText({ port: 7002 })}
+---
+apiVersion: husk/v1
+kind: HardeningPolicy
+metadata: { name: strict }
+spec:
+  mode: enforce
+  minimumTier: A
+  subject: { cgroup: stubd }
+  rules: [{ id: no-call-home, connect: {}, action: deny }]
+`),
+    ),
+  );
   await t.test('never takes more bytes than were signed, and goes on asking', async (t) => {
     const bytes = Buffer.concat([even.bytes, Buffer.alloc(4096, 32)]);
     let asked = 0;

@@ -137,7 +137,8 @@ export class Device {
       runDirectory: this.#runDirectory,
       bpffs: this.#bpffs,
       interfaces: this.#options.interfaces,
-      hardening: { cgroup: this.cgroup },
+      // What tasks do is kept and judged for the whole machine, on which other tests run: only for who asks for it.
+      hardening: { cgroup: this.cgroup, tasks: false },
       // Short enough that a test can wait for a trial to run out.
       trial: { minimumSeconds: 2, maximumSeconds: 60 },
       link: { keepaliveSeconds: 5, reconnectSeconds: { minimum: 0.1, maximum: 1 } },

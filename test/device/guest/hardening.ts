@@ -1,13 +1,17 @@
 // Inside a guest: a service is hardened by policy, with the agent's own code; what it and others can still do is told.
 
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { devicePaths } from '../../../agent/device-paths.ts';
 import { Kernel } from '../../../agent/kernel/kernel.ts';
+import { tryKernel } from '../../../agent/kernel/try-kernel.ts';
+import { readTrialFiles } from '../../../agent/os/assets.ts';
 import { compile } from '../../../agent/policy/compile.ts';
 import { parseDocuments } from '../../../agent/policy/parse.ts';
 import { makeTries } from '../../../agent/policy/tries.ts';
 import { readGuards, readObjects } from '../../../agent/prepare-device.ts';
+import { guardTierOf } from '../../../agent/tier.ts';
 import { addon } from '../../../native/index.ts';
 import { plainFacts, plainKernel } from '../../lab/plain-kernel.ts';
 import { hardened } from './policies.ts';
@@ -17,6 +21,7 @@ const hardeningRoot = '/sys/fs/cgroup/husk';
 /** The daemon: a shell under a name and in a place of its own. */
 const daemon = '/srv/stubd/sh';
 
+const random = (bytes: number) => randomBytes(bytes);
 const log = { error: console.error, warn: console.error, info: () => {} } as never;
 
 async function open(): Promise<Kernel> {
@@ -24,7 +29,7 @@ async function open(): Promise<Kernel> {
     addon,
     bpffs: '/sys/fs/bpf',
     files: readObjects(),
-    guards: readGuards(addon.probe(), log),
+    guards: readGuards(guardTierOf(await tryKernel({ addon, files: readTrialFiles(), random })), log),
     scratch: '/run',
     cgroup: hardeningRoot,
     ...plainKernel,

@@ -1,0 +1,43 @@
+// What a device's tier makes of each rule's state: policy/rule-tier.ts says it of a rule in any tier, this of the rules that
+// are in force here.
+
+import type { Tier } from './contract/policy.ts';
+import type { RuleState } from './contract/state.ts';
+import { stateInTier } from './policy/rule-tier.ts';
+import type { CompiledRule } from './policy/table-image.ts';
+
+export interface TierFacts {
+  readonly tier: Tier;
+  /** By which programs are passed over, as in `kernel preemption is full`; null: they are not. */
+  readonly passedOver: string | null;
+  /** How often one was, since it was loaded. */
+  readonly misses: bigint;
+}
+
+/** The states, lowered where the tier does not give what the rule needs. */
+export function lowerToTier(
+  states: readonly RuleState[],
+  compiled: readonly Pick<CompiledRule, 'id' | 'needs'>[],
+  facts: TierFacts,
+): readonly RuleState[] {
+  const needs = new Map(compiled.map((rule) => [rule.id, rule.needs]));
+  return states.map((state) => {
+    const need = needs.get(state.id);
+    if (need === undefined) return state;
+    const given = stateInTier(need, facts.tier);
+    // In monitor mode too: what nothing sees is not reported.
+    if (given.state === 'unsupported') return { id: state.id, ...given };
+    if (state.state !== 'enforced') return state;
+    if (given.state === 'degraded') return { id: state.id, ...given };
+    const why = need.least === 'B' ? skipped(facts) : null;
+    return why === null ? state : { id: state.id, state: 'degraded', why };
+  });
+}
+
+/** Rules of cgroups alone are not touched by it: their hooks are no such programs. */
+function skipped({ passedOver, misses }: TierFacts): string | null {
+  if (passedOver === null && misses === 0n) return null;
+  const reason =
+    passedOver ?? 'a program that is at work on a CPU is passed over when it is called there again';
+  return `${reason}; so far ${misses} times`;
+}
