@@ -11,6 +11,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { executablesMissing } from '../lab/executables.ts';
 import { labMissing } from '../lab/lab.ts';
+import { measureCalls } from './calls/calls.ts';
 import { measureClassifier } from './classifier.ts';
 import { measureConnections } from './connections.ts';
 import { bench as measureEvents } from './events.ts';
@@ -48,6 +49,7 @@ Measures the parts that are named, or all of them:
   swaps        what a new policy costs: compiling, loading, swapping
   events       events a second
   memory       the agent's memory
+  calls        open, connect, fork, exec of a hardened service, in instructions, in a guest
 
 Needs root, and for all of it a quarter of an hour of a machine that has nothing else to do. A table goes to stdout: value,
 ratio to what it is seen against in the same run, the budget where there is one, ratio to the baseline. The same figures are
@@ -67,6 +69,7 @@ const parts: Readonly<Record<string, () => Promise<Row[]>>> = {
   swaps,
   events,
   memory,
+  calls: measureCalls,
 };
 const root = resolve(import.meta.dirname, '../..');
 const baselinePath = join(root, 'test/bench/baseline.json');

@@ -9,7 +9,7 @@ import { qemu } from '../../firmware-integration/image/qemu.ts';
 import { CommandLine, type CommandResult } from './command-line.ts';
 import { type GuestFiles, guestToolsMissing } from './initramfs.ts';
 import { findKernel, type GuestKernel, type KernelName } from './kernels.ts';
-import { dyingWithUs, Machine, plainMachine } from './machine.ts';
+import { dyingWithUs, type EmulatorOptions, Machine, plainMachine } from './machine.ts';
 
 /** A boot takes 4 s on an idle machine; others may be working on this one. */
 const bootMsMax = 90_000;
@@ -39,13 +39,19 @@ export class Guest {
 
   /**
    * Boots a guest that has these files. Throws where it does not come up within a minute and a half; what its
-   * kernel said is in `build/device/<kernel>.console` then. `append` goes to the kernel's command line.
+   * kernel said is in `build/device/<kernel>.console` then. `append` goes to the kernel's command line, `emulator` is
+   * for guests that are slower.
    */
-  static async boot(name: KernelName, files: GuestFiles, append = ''): Promise<Guest> {
+  static async boot(
+    name: KernelName,
+    files: GuestFiles,
+    append = '',
+    emulator: EmulatorOptions = {},
+  ): Promise<Guest> {
     const kernel = findKernel(name);
     if (kernel === null) throw new Error(`no ${name} kernel in the cache`);
     const started = Date.now();
-    const machine = new Machine(plainMachine(kernel, files, append));
+    const machine = new Machine(plainMachine(kernel, files, append, emulator));
     try {
       const commands = new CommandLine(machine);
       await commands.ready(bootMsMax);

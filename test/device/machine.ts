@@ -54,15 +54,27 @@ export function prepareFolder(kernel: GuestKernel, files: GuestFiles, undo: Undo
 }
 
 /** A guest of plain parts: a kernel, and an initramfs with these files. */
-export function plainMachine(kernel: GuestKernel, files: GuestFiles, append: string): Emulated {
+export function plainMachine(
+  kernel: GuestKernel,
+  files: GuestFiles,
+  append: string,
+  { qemu = [], ...others }: EmulatorOptions = {},
+): Emulated {
   return {
+    ...others,
     name: kernel.name,
     prepare: (work) => {
       const initramfs = join(work, 'initramfs');
       writeInitramfs(initramfs, kernel, files);
-      return machineArguments(kernel, initramfs, append);
+      return [...machineArguments(kernel, initramfs, append), ...qemu];
     },
   };
+}
+
+/** For guests that are not as all others. */
+export interface EmulatorOptions extends Pick<Emulated, 'lifeMs'> {
+  /** Further arguments of QEMU. */
+  readonly qemu?: readonly string[];
 }
 
 export interface Emulated {

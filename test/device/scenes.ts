@@ -33,6 +33,7 @@ export const scene = z.discriminatedUnion('scene', [
     packets: z.int(),
     packetRules: z.strictObject({ rules: z.int(), of: z.int() }),
     calls: z.int(),
+    operations: z.number(),
     untried: z.array(z.string()),
   }),
   z.strictObject({ scene: z.literal('guarded'), inwards: lots, outwards: lots }),
