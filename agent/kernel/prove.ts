@@ -58,14 +58,20 @@ export interface Proof {
 /** Tries all there is to try in `slot`. Throws RefusalError kernel.unproven with the first difference. */
 export async function proveSlot(tools: ProofTools, slot: Slot, tries: Tries): Promise<Proof> {
   for (const packet of tries.packets) provePacket(tools, slot, packet);
-  if (tries.calls.length > 0) await proveCalls(tools, slot, tries.calls);
+  // In tier C no hook knows whose a call is: such rules are unsupported there (policy/rule-tier.ts).
+  const isJudged = ({ hook }: CallTry) => hook !== 'task' || tools.operations?.guards.tier !== 'C';
+  const calls = tries.calls.filter(isJudged);
+  if (calls.length > 0) await proveCalls(tools, slot, calls);
+  const untriedCalls = tries.calls
+    .filter((call) => !isJudged(call))
+    .flatMap(({ expect }) => expect.rule ?? expect.monitored ?? []);
   const untriedOperations = await proveOperations(tools, slot, tries.operations);
-  const { packets, calls, operations, packetRules } = tries;
+  const { packets, operations, packetRules } = tries;
   return {
     packets: packets.length,
     calls: calls.length,
     operations: operations.length - untriedOperations.length,
-    untried: [...tries.untried, ...untriedOperations],
+    untried: [...tries.untried, ...new Set([...untriedCalls, ...untriedOperations])],
     packetRules,
   };
 }
