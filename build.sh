@@ -17,7 +17,7 @@ usage() {
 usage: ./build.sh VERB
 
   deps     install what the build needs: Debian packages, npm packages, static libraries, kernels for guests
-  build    deps, then BPF objects, addon, bundles and executables (dist/husk-agent, dist/husk)
+  build    deps, then BPF objects, addon, bundles and executables (dist/husk-agent, dist/husk, dist/husk-launch)
   check    formats, lint, types and the shape of the source tree, which it does not change; deps first
   test     [FILES]: build, then all tests this machine can run, or those named
   demo     [--keep] [--json]: build, then the demonstration; `demo --help` says more
@@ -247,6 +247,19 @@ witness() {
     settle witness
 }
 
+# What starts services held to their policy in tier C (native/launch/): static, and beside the agent on a device.
+launcher() {
+    local output=dist/husk-launch command
+    command=(gcc -std=gnu11 -Os -Wall -Wextra -Wshadow -Werror -static -ffunction-sections -fdata-sections
+        -fstack-protector-strong -D_FORTIFY_SOURCE=2 -Wl,--gc-sections,-z,noexecstack -s native/launch/*.c)
+    stale launcher "$output" native/launch/*.[ch] "${command[*]}" || return 0
+    say "gcc -static native/launch/*.c -> $output"
+    mkdir -p dist
+    quietly "${command[@]}" -o "$output.new"
+    mv "$output.new" "$output"
+    settle launcher
+}
+
 addon() {
     local output=build/native/husk.node command
     command=(gcc -std=gnu11 -Os -Wall -Wextra -Wshadow -Werror -fPIC -fvisibility=hidden
@@ -298,6 +311,7 @@ build() {
     policy_schema
     policy_templates
     witness
+    launcher
     addon
     bundle agent/main.ts build/husk-agent.cjs
     bundle fleet/main.ts build/husk.cjs

@@ -30,6 +30,8 @@ export interface DeviceParts {
   readonly firmware: FirmwareFacts;
   /** How programs that judge operations are passed over; null: they are not. */
   readonly passedOver: string | null;
+  /** Rules that a launcher can hold, and how each is held. */
+  readonly launched: () => ReadonlyMap<string, string | null>;
   readonly who: { readonly tenant: string; readonly device: string };
   readonly kernel: Kernel;
   readonly applier: BundleApplier;
@@ -220,16 +222,19 @@ function ruleStates(parts: DeviceParts): readonly RuleState[] {
   const there = interfaces();
   const { tier, passedOver } = parts;
   const misses = kernel.guards?.recursionMisses() ?? 0n;
-  return lowerUncovered(lowerToTier(rules, image?.rules ?? [], { tier, passedOver, misses }), {
-    zones: image?.zones ?? [],
-    compiled: image?.rules ?? [],
-    interfaces: there.map((one) => one.name),
-    hooks: kernel.status().hooks,
-    leftOut: (image?.leftOut ?? []).map((one) => one.interface),
-    synCookies: synCookies(),
-    uncoveredUnkept: floor().why,
-    ipsecApart: ipsecByPolicy() ? there.filter(({ kind }) => kind === 'xfrm').map((one) => one.name) : null,
-  });
+  return lowerUncovered(
+    lowerToTier(rules, image?.rules ?? [], { tier, passedOver, misses, launched: parts.launched() }),
+    {
+      zones: image?.zones ?? [],
+      compiled: image?.rules ?? [],
+      interfaces: there.map((one) => one.name),
+      hooks: kernel.status().hooks,
+      leftOut: (image?.leftOut ?? []).map((one) => one.interface),
+      synCookies: synCookies(),
+      uncoveredUnkept: floor().why,
+      ipsecApart: ipsecByPolicy() ? there.filter(({ kind }) => kind === 'xfrm').map((one) => one.name) : null,
+    },
+  );
 }
 
 async function ruleRows(parts: DeviceParts): Promise<Row[]> {

@@ -33,6 +33,7 @@ import { Floor } from './kernel/floor.ts';
 import { findNft } from './kernel/floor-table.ts';
 import { Kernel } from './kernel/kernel.ts';
 import { tryKernel } from './kernel/try-kernel.ts';
+import { LaunchFiles } from './launch-files.ts';
 import { askConfirmation } from './link/confirm-trial.ts';
 import { EnrollmentChannel } from './link/enrollment-channel.ts';
 import { fetchBundle } from './link/fetch-bundle.ts';
@@ -53,8 +54,10 @@ import { readPreemption } from './os/preemption.ts';
 import { systemRandom } from './os/random.ts';
 import { readSynCookies } from './os/syn-cookies.ts';
 import { ceilingLeast, ceilingPart } from './policy/kernel-memory.ts';
+import type { LaunchPlan } from './policy/launch-rules.ts';
 import { operationNumbers, traitWords } from './policy/operation-words.ts';
 import { zoneNameOf } from './policy/policy-zones.ts';
+import { isTierAtLeast } from './policy/rule-tier.ts';
 import {
   findCgroup,
   hardeningRoot,
@@ -267,6 +270,15 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
 
   // ── what it says of itself, and who asks on the device ────────────────────────────────────────────────
 
+  const launch = new LaunchFiles(files, { state: config.stateDirectory, run: config.runDirectory }, log);
+  const nothing: readonly LaunchPlan[] = [];
+  /** Not in a trial, nor where programs refuse: what a launcher takes can't be given back. */
+  const settleLaunch = () => {
+    const { inForce, image } = applier.state();
+    if (kernel.status().inTrial) return;
+    launch.settle(inForce?.serial ?? 0, isTierAtLeast(tierNow(), 'B') ? nothing : (image?.launch ?? nothing));
+  };
+  settleLaunch();
   let session: Session | null = null;
   const device = describeDevice({
     version,
@@ -277,6 +289,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
       preemption: readPreemption(),
       leavesLsmOut: addon.kernelFunctions([recursionFunction]).length === 0,
     }),
+    launched: () => launch.held(),
     who,
     kernel,
     applier,
@@ -313,7 +326,10 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     clock,
     log,
   });
-  changed = () => reporter.changed();
+  changed = () => {
+    settleLaunch();
+    reporter.changed();
+  };
 
   events = streamEvents({
     rings: { packet: kernel.packetRing, call: kernel.callRing },

@@ -17,6 +17,7 @@ import { HardeningCompiler } from './compile-hardening.ts';
 import { PacketCompiler } from './compile-packets.ts';
 import { type FollowingTables, followCgroups, followInterfaces, followPaths } from './following.ts';
 import { activeMode } from './ids.ts';
+import { launchPlans } from './launch-rules.ts';
 import { zonesOf } from './policy-zones.ts';
 import { tierRefusal } from './rule-tier.ts';
 import { resolverOf } from './sets.ts';
@@ -50,6 +51,7 @@ export function compile(written: readonly PolicyDocument[], facts: DeviceFacts):
     tables,
     zones: zonesOf(documents),
     rules,
+    launch: launchPlans(activeHardening(documents)),
     sets: [...packets.sets(), ...hardening.sets()],
     settings: packets.settings(facts),
     leftOut: packets.leftOut(facts),

@@ -8,6 +8,7 @@ import type { Tier } from '../contract/policy.ts';
 import type { DeviceView } from './device-view.ts';
 import type { Following } from './following.ts';
 import type { CallName } from './ids.ts';
+import type { LaunchPlan } from './launch-rules.ts';
 import type { Place } from './path-number.ts';
 import type { PolicyZone } from './policy-zones.ts';
 import type { TierNeed } from './rule-tier.ts';
@@ -65,6 +66,8 @@ export interface TableImage {
   readonly settings: GenerationSettings;
   readonly zones: readonly PolicyZone[];
   readonly rules: readonly CompiledRule[];
+  /** What a launcher can hold services to. */
+  readonly launch: readonly LaunchPlan[];
   readonly sets: readonly CompiledSet[];
   /** Interfaces of zones that are judged elsewhere, and why. */
   readonly leftOut: readonly LeftOut[];

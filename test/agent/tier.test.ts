@@ -49,7 +49,7 @@ t.test('rules say what the tier makes of them', async (t) => {
     { id: 'p/packet' },
   ];
   const states = compiled.map(({ id }) => ({ id, state: 'enforced' as const }));
-  const facts = { passedOver: null, misses: 0n };
+  const facts = { passedOver: null, misses: 0n, launched: new Map<string, string | null>() };
   const said = (tier: 'A' | 'B' | 'C' | 'D', more = {}) =>
     lowerToTier(states, compiled, { ...facts, tier, ...more })
       .map(({ state }) => state)

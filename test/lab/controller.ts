@@ -84,7 +84,7 @@ export class Controller {
       argv: [husk, 'serve', '--data', this.data, ...place],
       namespace: this.#options.namespace,
     });
-    await this.#program.line(/listening/, 30_000);
+    await this.#program.line(/listening/, 90_000);
   }
 
   /** A Mosquitto in the controller's namespace, with the configuration that husk writes for it. */

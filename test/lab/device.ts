@@ -16,6 +16,8 @@ export interface DeviceOptions {
   readonly interfaces: readonly string[];
   /** The join line, or null for one that has been enrolled. */
   readonly join: string | null;
+  /** Whether what tasks do is judged (`hardening.tasks`): for the whole machine, so subjects have to be the test's own. */
+  readonly tasks?: boolean;
   /** Laid over the lab's configuration, top level by top level. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Instead of a folder of the lab. */
@@ -73,6 +75,10 @@ export class Device {
 
   get bpffs(): string {
     return this.#bpffs;
+  }
+
+  get runDirectory(): string {
+    return this.#runDirectory;
   }
 
   get program(): Program {
@@ -137,8 +143,7 @@ export class Device {
       runDirectory: this.#runDirectory,
       bpffs: this.#bpffs,
       interfaces: this.#options.interfaces,
-      // What tasks do is kept and judged for the whole machine, on which other tests run: only for who asks for it.
-      hardening: { cgroup: this.cgroup, tasks: false },
+      hardening: { cgroup: this.cgroup, tasks: this.#options.tasks ?? false },
       // Short enough that a test can wait for a trial to run out.
       trial: { minimumSeconds: 2, maximumSeconds: 60 },
       link: { keepaliveSeconds: 5, reconnectSeconds: { minimum: 0.1, maximum: 1 } },

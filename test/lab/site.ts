@@ -125,7 +125,7 @@ export async function enrol(
       const up = (await controller.devices()).find((row) => row.state === 'up' && row.reported !== null);
       return up?.device;
     },
-    { what: 'the device to be enrolled and up', withinMs: 60_000, everyMs: 200 },
+    { what: 'the device to be enrolled and up', withinMs: 180_000, everyMs: 200 },
   );
   return { device, id };
 }

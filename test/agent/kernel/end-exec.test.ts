@@ -84,6 +84,7 @@ t.test('execs are ended in tier C', { skip: benchMissing(), timeout: 300_000 }, 
     tier: 'C',
     passedOver: null,
     misses: 0n,
+    launched: new Map(),
   });
   t.match(states, [
     { id: 'stubd/no-listed', state: 'degraded', why: /ended before its first instruction/ },
