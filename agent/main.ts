@@ -25,6 +25,7 @@ import { describeDevice } from './describe-device.ts';
 import { readDevice, timeNow } from './device-now.ts';
 import { devicePaths } from './device-paths.ts';
 import { makeAudit } from './events/audit.ts';
+import { shieldNamed } from './events/findings.ts';
 import { Spool } from './events/spool.ts';
 import { DeviceFollower } from './follow-device.ts';
 import { followTime } from './follow-time.ts';
@@ -55,9 +56,12 @@ import { systemRandom } from './os/random.ts';
 import { readSynCookies } from './os/syn-cookies.ts';
 import { ceilingLeast, ceilingPart } from './policy/kernel-memory.ts';
 import type { LaunchPlan } from './policy/launch-rules.ts';
-import { operationNumbers, traitWords } from './policy/operation-words.ts';
+import { taskWords, traitWords } from './policy/operation-words.ts';
+import { appletNumber, placeNumber } from './policy/path-number.ts';
 import { zoneNameOf } from './policy/policy-zones.ts';
+import { remediationOf } from './policy/remediation.ts';
 import { isTierAtLeast } from './policy/rule-tier.ts';
+import { executablesOf } from './policy/subjects.ts';
 import {
   findCgroup,
   hardeningRoot,
@@ -191,6 +195,14 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   /** Where paths are now, for policies of what tasks do; nothing where no program judges that. */
   const pathsNow = () => (kernel.guards === null ? null : devicePaths(kernel.guards.pathKey));
   const tierNow = () => (cgroup === null ? 'D' : deviceTier(kernel.guards?.tier ?? null, trials));
+  const programNumbers = () => {
+    const key = kernel.guards?.pathKey;
+    if (key === undefined) return null;
+    return {
+      placeNumber: (place: Parameters<typeof placeNumber>[0]) => placeNumber(place, key),
+      nameNumber: (name: string) => appletNumber(name, key),
+    };
+  };
   const cgroupId = (path: string) => findCgroup(addon, cgroup, path);
   const firmware = readFirmware(files, config.firmware);
   log.info({ ...firmware }, 'firmware');
@@ -331,13 +343,28 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     reporter.changed();
   };
 
+  const named: { image: unknown; paths: readonly string[] } = { image: null, paths: [] };
+  const executablesNow = () => {
+    const { image } = applier.state();
+    if (named.image !== image) {
+      named.image = image;
+      named.paths = executablesOf(image?.following.operations?.subjects ?? []);
+    }
+    return named.paths;
+  };
   events = streamEvents({
     rings: { packet: kernel.packetRing, call: kernel.callRing },
+    repeats: kernel.repeats,
     addon,
     kernelNames: {
       ruleName: (index) => kernel.ruleName(index),
       interfaces: () => addon.interfaces(),
-      operationWords: { operations: operationNumbers, traits: traitWords },
+      operationWords: { operations: taskWords, traits: traitWords },
+      programNumbers: programNumbers(),
+      executables: executablesNow,
+      tier: kernel.guards?.tier ?? null,
+      shieldOf: (document) => shieldNamed(applier.state().documents, document),
+      remediation: remediationOf,
       zoneName: (name) => zoneNameOf(applier.state().image?.zones ?? [], name),
     },
     totals: () => kernel.totals(),

@@ -7,21 +7,42 @@
 // kernel's ring and budget by its totals, the ring thread by its own count, what could not be decoded or had
 // no room in a table here, and the spool's own losses by the spool.
 
-import type { HuskCallEvent, HuskOperationEvent } from '../bpf/abi/layout.gen.ts';
+import {
+  decodeHuskAlike,
+  encodeHuskAlike,
+  HuskAlike,
+  type HuskCallEvent,
+  type HuskOperationEvent,
+} from '../bpf/abi/layout.gen.ts';
 import type { Addon, MapHandle, Ring, RingOptions } from '../native/index.ts';
-import type { AuditEvent, HuskEvent, Stream } from './contract/event.ts';
+import type {
+  AuditEvent,
+  CallEvent,
+  EventShield,
+  HuskEvent,
+  OperationEvent,
+  Stream,
+} from './contract/event.ts';
 import { CallAggregator } from './events/aggregate-calls.ts';
+import { OperationAggregator } from './events/aggregate-operations.ts';
 import { PacketAggregator } from './events/aggregate-packets.ts';
 import { makeAudit } from './events/audit.ts';
 import { walkCalls, walkPackets } from './events/decode.ts';
-import { describeOperation, type OperationWords } from './events/describe-operation.ts';
+import {
+  describeAlike,
+  describeOperation,
+  type OperationNames,
+  type OperationWords,
+} from './events/describe-operation.ts';
 import { type Drop, Drops } from './events/drops.ts';
-import { bootMsOf, describeCall, describePackets, type Names } from './events/enrich.ts';
+import { bootMsOf, describeCall, describePackets } from './events/enrich.ts';
 import { InterfaceNames, type InterfaceOf } from './events/interface-names.ts';
 import { Later } from './events/later.ts';
 import { newLosses } from './events/losses.ts';
 import { Processes } from './events/processes.ts';
+import { ProgramNames, type ProgramNumbers } from './events/program-names.ts';
 import { type PublishBatch, Publisher } from './events/publish.ts';
+import { alikeKey, periodMs, periodNow, type RepeatsMap, takeRepeats } from './events/repeats.ts';
 import type { Spool } from './events/spool.ts';
 import type { Clock } from './os/clock.ts';
 import type { Log } from './os/log.ts';
@@ -46,6 +67,8 @@ const callRingOptions: RingOptions = { batchBytes: 32 * 1024, flushMs: 10, pendi
 export interface StreamEventsOptions {
   /** null: no kernel side, events of the agent only. */
   readonly rings: { readonly packet: MapHandle; readonly call: MapHandle } | null;
+  /** What the kernel counts of operations alike; absent: nothing judges operations. */
+  readonly repeats?: RepeatsMap | null;
   readonly addon: Pick<Addon, 'openRing'>;
   readonly kernelNames: {
     /** `document/rule` of a dense counter index. */
@@ -56,6 +79,16 @@ export interface StreamEventsOptions {
     zoneName?(name: string): string | null;
     /** Words of what tasks do, by the kernel's numbers; absent: the numbers are told. */
     readonly operationWords?: OperationWords;
+    /** How the kernel numbers paths and names; absent: the numbers are told. */
+    readonly programNumbers?: ProgramNumbers | null;
+    /** Paths that the policy in force names; the same array as long as it is the same policy. */
+    executables?(): readonly string[];
+    /** Of the programs that judge operations. */
+    readonly tier?: string | null;
+    /** The shield that a document of the policy in force is. */
+    shieldOf?(document: string): EventShield | null;
+    /** What would allow what was denied, in a line. */
+    remediation?(event: CallEvent | OperationEvent): string | null;
   };
   /** Totals by the names of `enum husk_total`, over all CPUs. */
   readonly totals: () => Readonly<Record<string, bigint>>;
@@ -94,15 +127,38 @@ export interface EventStream {
   close(): Promise<void>;
 }
 
+const none: readonly string[] = [];
 const noWords: OperationWords = { operations: {}, traits: {} };
+
+function bytesOf(alike: HuskAlike): Uint8Array {
+  const bytes = new Uint8Array(HuskAlike.size);
+  encodeHuskAlike(new DataView(bytes.buffer), 0, alike);
+  return bytes;
+}
+
+function alikeOf(key: string): HuskAlike {
+  const bytes = Uint8Array.from(Buffer.from(key, 'latin1'));
+  return decodeHuskAlike(new DataView(bytes.buffer), 0);
+}
 
 export function streamEvents(options: StreamEventsOptions): EventStream {
   const { addon, clock, kernelNames, log, random, rings, spool } = options;
   const packets = new PacketAggregator({ seed: new DataView(random.bytes(4).slice().buffer).getUint32(0) });
   const calls = new CallAggregator();
+  const operations = new OperationAggregator();
   const drops = new Drops();
   const interfaces = new InterfaceNames(() => kernelNames.interfaces(), clock);
-  const names: Names = {
+  const bootMs = () => clock.bootMs();
+  const { programNumbers = null, shieldOf, remediation } = kernelNames;
+  const executables = () => kernelNames.executables?.() ?? none;
+  const programs =
+    programNumbers === null ? null : new ProgramNames({ numbers: programNumbers, bootMs, executables });
+  const names: OperationNames = {
+    words: kernelNames.operationWords ?? noWords,
+    programs,
+    tier: kernelNames.tier ?? null,
+    ...(shieldOf === undefined ? {} : { shieldOf }),
+    ...(remediation === undefined ? {} : { remediation }),
     ruleName: (index) => kernelNames.ruleName(index),
     interfaceName: (ifindex) => interfaces.nameOf(ifindex),
     zoneName: (ifindex) => {
@@ -110,7 +166,7 @@ export function streamEvents(options: StreamEventsOptions): EventStream {
       return name === null ? null : (kernelNames.zoneName?.(name) ?? null);
     },
   };
-  const processes = new Processes({ bootMs: () => clock.bootMs() });
+  const processes = new Processes({ bootMs });
   const publisher = new Publisher({ spool, publish: options.publish, clock, random, log });
   const stopping = new AbortController();
   const counts = { packets: 0, calls: 0, undecodable: 0, overflowed: 0 };
@@ -121,9 +177,13 @@ export function streamEvents(options: StreamEventsOptions): EventStream {
   const windows = { clock, signal: stopping.signal };
   const packetWindow = new Later({ ...windows, ms: packetWindowMs, run: endPacketWindow });
   const callWindow = new Later({ ...windows, ms: callWindowMs, run: endCallWindow });
+  const operationWindow = new Later({ ...windows, ms: periodMs, run: () => void endOperationPeriod() });
   const packetRing = openRing(rings?.packet, packetRingOptions, takePackets);
   const callRing = openRing(rings?.call, callRingOptions, takeCalls);
   const lossesTold = tellLossesNowAndThen();
+  // What was counted while no agent was there.
+  if (options.repeats != null) operationWindow.arm();
+  void programs?.learnMachine(stopping.signal);
   if (spool.found.tornBytes > 0 || spool.found.damagedFiles > 0 || spool.found.how === 'damaged') {
     audit('spool.damaged', { ...spool.found });
   }
@@ -190,11 +250,35 @@ export function streamEvents(options: StreamEventsOptions): EventStream {
   }
 
   function takeOperation(raw: HuskOperationEvent): boolean {
-    const event = calls.addOperation(raw, (first) =>
-      describeOperation(first, names, processes, kernelNames.operationWords ?? noWords),
-    );
+    const { bootNs } = raw.head;
+    const first = { key: alikeKey(bytesOf(raw.alike)), period: raw.alike.period, bootNs };
+    const event = operations.add(first, () => describeOperation(raw, names, processes));
+    operationWindow.arm();
     if (typeof event !== 'string') tell('alert', event, bootMsOf(raw.head));
     return event !== 'overflow';
+  }
+
+  /** Tells what is over, and comes again while something is not. */
+  async function endOperationPeriod(): Promise<void> {
+    const period = periodNow(BigInt(Math.floor(clock.bootMs())) * 1_000_000n);
+    try {
+      const taken = await takeCounted(period);
+      countLost('alert', taken.undecodable, 0);
+      if (taken.left > 0) operationWindow.arm();
+      operations.drain(period, ({ key, event, count, duration, lastNs }) => {
+        const described = event ?? describeAlike(alikeOf(key), names);
+        tell('alert', { ...described, count, duration }, Number(lastNs / 1_000_000n));
+      });
+    } catch (error) {
+      log.error({ error }, 'events: what the kernel counted could not be read, and stays there');
+    }
+    if (operations.size > 0) operationWindow.arm();
+    tellLostHere('alert');
+  }
+
+  function takeCounted(period: number): Promise<{ undecodable: number; left: number }> {
+    if (options.repeats == null) return Promise.resolve({ undecodable: 0, left: 0 });
+    return takeRepeats(options.repeats, period, (repeated) => operations.count(repeated));
   }
 
   function endCallWindow(): void {
@@ -273,6 +357,7 @@ export function streamEvents(options: StreamEventsOptions): EventStream {
     await lossesTold;
     endPacketWindow();
     endCallWindow();
+    await endOperationPeriod();
     tellLosses();
     publisher.close();
     await spool.sync();

@@ -5,6 +5,30 @@
  * ping sockets, and sends to an address of sockets that are not connected.
  */
 #include "include/guard.h"
+
+/* The operation that a call is, as events name it. */
+static __always_inline husk_u16 operation_of_call(const struct call *call)
+{
+    return call->call == HUSK_CALL_TASK_CONNECT ? HUSK_OPERATION_CONNECT
+           : call->call == HUSK_CALL_TASK_BIND  ? HUSK_OPERATION_BIND
+                                                : HUSK_OPERATION_SOCKET;
+}
+
+static __always_inline void report_task_call(const struct finding *finding, const struct call *call,
+                                             husk_u64 cgroup)
+{
+    struct told told = {
+        .finding = *finding,
+        .alike = {.target = {call->addr.halves[0], call->addr.halves[1],
+                             call->port | (husk_u64)call->socket_type << 16 | (husk_u64)call->ip_proto << 32},
+                  .operation = operation_of_call(call),
+                  .socket_family = call->socket_family,
+                  .flags = HUSK_OPERATION_TARGET},
+    };
+    tell_operation(&told, bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0));
+}
+
+#define REPORT_CALL report_task_call
 #include "include/judge_call.h"
 
 struct socket_address {
@@ -14,6 +38,21 @@ struct socket_address {
     husk_u8 addr6[16];
     husk_u32 scope;
 };
+
+/* Allowed, where a policy wants to see it: addresses alone. */
+static __always_inline void observe_call(const struct call *call, const struct judge *judge,
+                                         const struct husk_tried *result)
+{
+    struct finding finding = {
+        .serial = judge->serial,
+        .rule = result->rule,
+        .hook = call->hook,
+        .verdict = HUSK_VERDICT_ALLOW,
+        .mode = HUSK_MODE_ENFORCE,
+        .reason = result->reason,
+    };
+    report_task_call(&finding, call, 0);
+}
 
 static __always_inline int judge_task_call(struct call *call, husk_u32 operation)
 {
@@ -26,7 +65,8 @@ static __always_inline int judge_task_call(struct call *call, husk_u32 operation
     call->ip_proto = husk_unknown(call->ip_proto);
     call->port = husk_unknown(call->port);
     call->socket_family = husk_unknown(call->socket_family);
-    if (!open_judge(&judge, operation, &answer))
+    const struct husk_operations *all = open_judge(&judge, operation, &answer);
+    if (!all)
         return answer;
     call->subjects = husk_unknown(judge.subjects);
     if (!call->subjects)
@@ -43,6 +83,9 @@ static __always_inline int judge_task_call(struct call *call, husk_u32 operation
     judge_by_rules(&caller, call, &result);
     if (judge.is_canary)
         record_tried(&result);
+    else if (result.verdict == HUSK_VERDICT_ALLOW && call->family &&
+             (all->observed[operation] & judge.subjects))
+        observe_call(call, &judge, &result);
     return result.verdict == HUSK_VERDICT_DENY ? -EPERM : answer;
 }
 

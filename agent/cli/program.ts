@@ -9,12 +9,14 @@ import { createInterface } from 'node:readline/promises';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { Addon } from '../../native/index.ts';
 import { type Config, ConfigError, configPath, readConfig } from '../config.ts';
+import type { HuskEvent } from '../contract/event.ts';
 import type { Tier } from '../contract/policy.ts';
 import { type View, views } from '../contract/query.ts';
 import { RefusalError, refusals } from '../contract/refusal.ts';
 import { messageOf } from '../contract/thrown.ts';
 import { version } from '../os/build-info.ts';
 import type { Files } from '../os/files.ts';
+import { eventDetails, eventWords } from '../policy/event-words.ts';
 import { eventsMax } from '../query/views.ts';
 import { decodeBase64 } from '../trust/base64.ts';
 import { IdentityStore, trustSigners } from '../trust/identity.ts';
@@ -410,13 +412,12 @@ Examples:
   }
 }
 
-/** One line: when, which stream, what. */
+/** When, which stream, what; and what more there is to say of it. */
 function describeEvent(row: Row): string {
-  const event = (row.event ?? {}) as Row;
+  const event = row.event as HuskEvent;
   const when = typeof row.ts === 'number' ? new Date(row.ts).toISOString() : `+${row.mono}ms`;
-  const { kind, ...rest } = event;
-  const facts = Object.entries(rest).map(([name, value]) => `${name}=${showValue(value)}`);
-  return `${when} ${showValue(row.stream)}#${row.seq} ${showValue(kind)} ${facts.join(' ')}`;
+  const line = `${when} ${showValue(row.stream)}#${row.seq} ${showValue(eventWords(event))}`;
+  return [line, ...eventDetails(event).map((detail) => `    ${showValue(detail)}`)].join('\n');
 }
 
 async function collect(replies: ReturnType<typeof askAgent>): Promise<readonly Row[]> {

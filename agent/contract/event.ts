@@ -59,12 +59,80 @@ export interface PacketEvent {
   readonly bytes: number;
 }
 
-export interface CallEvent {
-  readonly kind: 'call';
+/** What all events of tasks say. Names with an underscore are OCSF's (ocsf.ts), and so are those within `process`. */
+export interface TaskFinding {
+  readonly class_uid: number;
+  readonly activity_id: number;
+  readonly severity_id: number;
+  readonly disposition_id: number;
+  /** `document/rule`; null where none gave the verdict. */
   readonly rule: string | null;
+  /** The rule's document. */
+  readonly policy?: { readonly name: string };
+  /** Where that is a shield. */
+  readonly shield?: EventShield;
+  /** allow: it was observed, as the policy wants it. */
   readonly verdict: 'allow' | 'deny';
+  /** monitor: it would have been denied. */
   readonly mode: 'monitor' | 'enforce';
   readonly serial: number;
+  /** By whose programs: A LSM, B fmod_ret, C cgroup hooks and tracepoints. */
+  readonly tier?: string;
+  /** The process was ended. */
+  readonly killed?: true;
+  /** Who did the first of them; null where its record was lost. */
+  readonly process: EventProcess | null;
+  /** How many alike (same rule, executable, object and verdict) this stands for. The event's time is the last one's. */
+  readonly count: number;
+  /** Milliseconds from the first of them to the last; absent: it is one. */
+  readonly duration?: number;
+  /** What has to be written so that a denial is one no more. */
+  readonly remediation?: { readonly desc: string };
+}
+
+export interface EventShield {
+  readonly name: string;
+  readonly cve: readonly string[];
+  readonly severity: string;
+}
+
+/** A program that a process runs or comes from. */
+export interface EventProgram {
+  /** null: not known, `number` says which then. */
+  readonly path: string | null;
+  /** What it was started as, where that is not the path's last name: as `sh` of a busybox. */
+  readonly name?: string;
+  /** The kernel's number of a path that nobody knows, hex. */
+  readonly number?: string;
+}
+
+export interface EventProcess {
+  readonly pid: number;
+  readonly tid: number;
+  /** What it calls itself. */
+  readonly name: string;
+  /** Milliseconds of boot time at which it began; null: not known. */
+  readonly startMono: number | null;
+  /** What it runs. */
+  readonly file: EventProgram;
+  readonly user: { readonly uid: number };
+  readonly group: { readonly uid: number };
+  readonly cgroup: string;
+  /** Where the cgroup's path says that it is one. */
+  readonly container?: { readonly uid: string; readonly runtime: string };
+  readonly parent_process?: { readonly pid: number; readonly name: string };
+  /** Programs it comes from, nearest first, each once. */
+  readonly ancestry: readonly EventProgram[];
+  /** false: there were more, or where it comes from is not known. */
+  readonly ancestryIsWhole: boolean;
+}
+
+/**
+ * A call for the network. `command` to `cgroup` and `address` to `port` say again what `process` and the endpoints
+ * do, for who read events before there were those.
+ */
+export interface CallEvent extends TaskFinding {
+  readonly kind: 'call';
   readonly call: 'connect' | 'bind' | 'socket';
   readonly command: string;
   readonly executable: string | null;
@@ -77,35 +145,38 @@ export interface CallEvent {
   readonly protocol: number;
   readonly address: string;
   readonly port: number;
-  readonly count: number;
+  /** connect: where to. */
+  readonly dst_endpoint?: EventEndpoint;
+  /** bind: what it would be reached by. */
+  readonly src_endpoint?: EventEndpoint;
 }
 
-/** What a task did to an object, where a rule denies that. */
-export interface OperationEvent {
+export interface EventEndpoint {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** What a task did to an object: denied by a rule, would be denied by one, or observed. */
+export interface OperationEvent extends TaskFinding {
   readonly kind: 'operation';
-  readonly rule: string | null;
-  readonly verdict: 'allow' | 'deny';
-  readonly mode: 'monitor' | 'enforce';
-  readonly serial: number;
   /** As in `exec`, `write`, `module`. */
   readonly operation: string;
-  /** The path within its file system; with `…` in front where it was longer; null: the object has none. */
-  readonly path: string | null;
-  /** The file system, `major:minor`; null as above. */
-  readonly device: string | null;
+  /** The object; null: it has no path. */
+  readonly file: EventFile | null;
   /** Capability, user id, lockdown reason, command of bpf(); absent where the operation has none. */
   readonly number?: number;
   /** As in `memfd`, `deleted`, `unresolved`. */
   readonly traits?: readonly string[];
-  readonly command: string;
-  readonly executable: string | null;
-  readonly pid: number;
-  readonly parent: number;
-  readonly uid: number;
-  readonly cgroup: string;
-  /** The process was ended. */
-  readonly killed?: true;
-  readonly count: number;
+}
+
+export interface EventFile {
+  /** As the agent sees it, wherever its file system is mounted; with `…` in front where it was longer. */
+  readonly path: string;
+  /** exec: what it is started as, where that is not the path's last name. */
+  readonly name?: string;
+  /** Where it is by its file system: `major:minor`, and the path within that, where that is another. */
+  readonly device: string;
+  readonly devicePath?: string;
 }
 
 export interface AuditEvent {

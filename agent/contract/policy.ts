@@ -86,10 +86,16 @@ export interface HardeningSpec {
   readonly subject: Subject;
   /** The least tier under which it may be taken; on a device below, the bundle is refused. */
   readonly minimumTier?: Tier;
+  /** What subjects do that is told of although it is allowed: once in a while, with a count. Tiers A and B. Default: exec. */
+  readonly observe?: readonly ObserveWord[];
   /** Per operation, what happens when no rule matches. Adding one allow never makes a list of allowances: that is written here. Default: allow. */
   readonly default?: Readonly<Partial<Record<DefaultName, 'allow' | 'deny'>>>;
   readonly rules: readonly HardeningRule[];
 }
+
+/** exec: what is run. load: libraries and modules. connect: addresses that are called. */
+export const observeWords = ['exec', 'load', 'connect'] as const;
+export type ObserveWord = (typeof observeWords)[number];
 
 export type Tier = 'A' | 'B' | 'C' | 'D';
 export type DefaultName = 'connect' | 'bind' | 'socket' | 'exec' | 'write' | 'create' | 'mount';

@@ -91,6 +91,9 @@ export interface DocumentState {
   readonly endsMs: number | null;
   /** `retireAutomatically` of a shield. */
   readonly retiresItself: boolean;
+  /** What it is against, and how grave that is. */
+  readonly cve?: readonly string[];
+  readonly severity?: string;
 }
 
 export interface RuleState {

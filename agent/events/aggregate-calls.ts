@@ -1,26 +1,26 @@
-// Repeats of a call within a window become one event with a count; the first is told at once.
+// Repeats of a call within a window become one event with a count; the first is told at once. Calls that cgroup hooks
+// judged: what guards judge is counted by the kernel itself (repeats.ts).
 //
 // Identical: every field but the time and the thread. When more different calls arrive in a window than the
 // table holds, the further ones are not told and the caller counts them, so that a process that tries every
 // port there is cannot push the alerts of others out of the spool.
 
-import type { HuskCallEvent, HuskEvent, HuskOperationEvent } from '../../bpf/abi/layout.gen.ts';
-import type { CallEvent, OperationEvent } from '../contract/event.ts';
+import type { HuskCallEvent, HuskEvent } from '../../bpf/abi/layout.gen.ts';
+import type { CallEvent } from '../contract/event.ts';
 
 /** Different calls of one window. At 10 s of window, 100 a second for as long as it takes. */
 const differentCallsMax = 1024;
 
-type Repeatable = CallEvent | OperationEvent;
-
 interface Told {
-  readonly event: Repeatable;
+  readonly event: CallEvent;
   repeats: number;
+  readonly firstBootNs: bigint;
   lastBootNs: bigint;
 }
 
 export interface RepeatedCall {
   /** As it was told, with `count` the number of repeats since. */
-  readonly event: Repeatable;
+  readonly event: CallEvent;
   readonly lastBootNs: bigint;
 }
 
@@ -38,27 +38,17 @@ export class CallAggregator {
 
   /** The event to tell now, where this is the first of its kind; `describe` is called only then. */
   add(call: HuskCallEvent, describe: (call: HuskCallEvent) => CallEvent): CallEvent | 'repeat' | 'overflow' {
-    return this.#add(callKey(call), call.head, () => describe(call));
-  }
-
-  /** The same of what tasks do to objects. */
-  addOperation(
-    raw: HuskOperationEvent,
-    describe: (raw: HuskOperationEvent) => OperationEvent,
-  ): OperationEvent | 'repeat' | 'overflow' {
-    return this.#add(operationKey(raw), raw.head, () => describe(raw));
-  }
-
-  #add<E extends Repeatable>(key: string, head: HuskEvent, describe: () => E): E | 'repeat' | 'overflow' {
+    const key = callKey(call);
     const told = this.#told.get(key);
     if (told !== undefined) {
       told.repeats += 1;
-      told.lastBootNs = head.bootNs;
+      told.lastBootNs = call.head.bootNs;
       return 'repeat';
     }
     if (this.#told.size >= this.#entriesMax) return 'overflow';
-    const event = describe();
-    this.#told.set(key, { event, repeats: 0, lastBootNs: head.bootNs });
+    const event = describe(call);
+    const { bootNs } = call.head;
+    this.#told.set(key, { event, repeats: 0, firstBootNs: bootNs, lastBootNs: bootNs });
     return event;
   }
 
@@ -66,8 +56,9 @@ export class CallAggregator {
   drain(visit: (repeated: RepeatedCall) => void): void {
     const told = this.#told;
     this.#told = new Map();
-    for (const { event, repeats, lastBootNs } of told.values()) {
-      if (repeats > 0) visit({ event: { ...event, count: repeats }, lastBootNs });
+    for (const { event, repeats, firstBootNs, lastBootNs } of told.values()) {
+      const duration = Number((lastBootNs - firstBootNs) / 1_000_000n);
+      if (repeats > 0) visit({ event: { ...event, count: repeats, duration }, lastBootNs });
     }
   }
 }
@@ -80,24 +71,6 @@ const headKey = ({ serial, rule, hook, verdict, mode, reason }: HuskEvent) => [
   mode,
   reason,
 ];
-
-function operationKey(raw: HuskOperationEvent): string {
-  return [
-    'operation',
-    ...headKey(raw.head),
-    raw.cgroup,
-    raw.tgid,
-    raw.parent,
-    raw.uid,
-    raw.operation,
-    raw.kind,
-    raw.value,
-    raw.device,
-    raw.flags,
-    Buffer.from(raw.names.subarray(0, raw.namesLength)).toString('latin1'),
-    raw.comm,
-  ].join(' ');
-}
 
 function callKey(call: HuskCallEvent): string {
   return [

@@ -19,8 +19,10 @@ import {
   HUSK_FAMILY_IPV4,
   HUSK_FAMILY_IPV6,
   HUSK_FAMILY_OTHER,
+  HUSK_LINEAGE_MAX,
   HUSK_LINK_BARE,
   HUSK_LINK_ETHERNET,
+  HuskAlike,
   HuskCallEvent,
   HuskConnectionState,
   HuskEvent,
@@ -41,6 +43,7 @@ const head = HuskEvent.offset;
 const packet = HuskPacketEvent.offset;
 const call = HuskCallEvent.offset;
 const operation = HuskOperationEvent.offset;
+const alike = HuskAlike.offset;
 
 const modes = oneOf(HuskMode.MONITOR, HuskMode.ENFORCE);
 const reasons = oneOf(...Object.values(HuskReason));
@@ -51,14 +54,8 @@ const links = oneOf(HUSK_LINK_ETHERNET, HUSK_LINK_BARE);
 const families = oneOf(HUSK_FAMILY_IPV4, HUSK_FAMILY_IPV6, HUSK_FAMILY_OTHER);
 const callVerdicts = oneOf(HuskVerdict.ALLOW, HuskVerdict.DENY);
 const callHooks = oneOf(HuskHook.CONNECT, HuskHook.SENDMSG, HuskHook.BIND, HuskHook.SOCKET);
-const operationHooks = oneOf(
-  HuskHook.EXEC,
-  HuskHook.MMAP,
-  HuskHook.FILE,
-  HuskHook.MOUNT,
-  HuskHook.PRIVILEGE,
-  HuskHook.KERNEL,
-);
+/** Everything that is no hook of packets: the word of an operation says what it was. */
+const operationHooks = oneOf(...Object.values(HuskHook)) & ~packetHooks;
 const operations = oneOf(...Object.values(HuskOperation).filter((number) => number < HuskOperation.COUNT));
 const calls = oneOf(HUSK_CALL_CONNECT, HUSK_CALL_BIND, HUSK_CALL_SOCKET);
 
@@ -171,8 +168,18 @@ function isOperation(view: DataView, at: number): boolean {
   return (
     isIn(callVerdicts, view.getUint8(at + head.verdict)) &&
     isIn(operationHooks, view.getUint8(at + head.hook)) &&
-    isIn(operations, view.getUint16(at + operation.operation, true)) &&
+    isAlike(view, at + operation.alike) &&
+    view.getUint32(at + operation.programs, true) <= HUSK_LINEAGE_MAX &&
     view.getUint32(at + operation.namesLength, true) <= HUSK_EVENT_NAMES_BYTES
+  );
+}
+
+/** Whether the bytes can be what makes operations alike. */
+export function isAlike(view: DataView, at: number): boolean {
+  return (
+    isIn(operations, view.getUint16(at + alike.operation, true)) &&
+    isIn(callVerdicts, view.getUint8(at + alike.verdict)) &&
+    isIn(modes, view.getUint8(at + alike.mode))
   );
 }
 

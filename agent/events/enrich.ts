@@ -10,25 +10,27 @@ import {
   HUSK_FAMILY_IPV4,
   HUSK_FAMILY_IPV6,
   HUSK_LINK_BARE,
-  HUSK_RULE_NONE,
   type HuskCallEvent,
   HuskConnectionState,
   type HuskEvent,
   HuskHook,
-  HuskMode,
   type HuskPacketEvent,
   HuskReason,
   HuskVerdict,
 } from '../../bpf/abi/layout.gen.ts';
-import type { CallEvent, PacketEvent } from '../contract/event.ts';
+import type { CallEvent, OperationEvent, PacketEvent } from '../contract/event.ts';
 import { addressText, ipv6Text } from './addresses.ts';
 import type { PacketAggregate } from './aggregate-packets.ts';
+import { describeCaller } from './describe-process.ts';
+import { describeFinding, type FindingNames, modeOf, ruleOf } from './findings.ts';
+import { fitEvent } from './fit-event.ts';
 import { type Processes, shortPath } from './processes.ts';
+import { wellFormed } from './words.ts';
 
 /** What only the kernel side and the machine can name. */
-export interface Names {
-  /** `document/rule` of a dense counter index. */
-  ruleName(index: number): string | null;
+export interface Names extends FindingNames {
+  /** What would allow what was denied, in a line; null: nothing was denied. */
+  remediation?(event: CallEvent | OperationEvent): string | null;
   interfaceName(ifindex: number): string | null;
   /** `document/zone` of an interface of the policy in force. */
   zoneName?(ifindex: number): string | null;
@@ -129,30 +131,58 @@ function placeOf(first: HuskPacketEvent, names: Names): Partial<PacketEvent> {
   };
 }
 
+/** A call that a cgroup hook judged. */
 export function describeCall(call: HuskCallEvent, names: Names, processes: Processes): CallEvent {
-  const { head, socketFamily, socketType } = call;
+  const { head, tgid, tid, uid, gid } = call;
   const command = wellFormed(call.comm);
-  const facts = processes.facts(call.tgid, command, bootMsOf(head));
-  const cgroup = processes.cgroupPath(call.cgroup, facts.cgroup) ?? `cgroup ${call.cgroup}`;
-  return {
+  const facts = processes.facts(tgid, command, bootMsOf(head));
+  const cgroup = shortPath(
+    wellFormed(processes.cgroupPath(call.cgroup, facts.cgroup) ?? `cgroup ${call.cgroup}`),
+  );
+  const word = call.call === HUSK_CALL_CONNECT ? 'connect' : call.call === HUSK_CALL_BIND ? 'bind' : 'socket';
+  const parents = processes.parents(facts.parent?.pid);
+  const process = describeCaller({ tgid, tid, uid, gid }, command, cgroup, facts, parents);
+  const event: CallEvent = {
     kind: 'call',
-    rule: ruleOf(head, names),
-    verdict: head.verdict === HuskVerdict.DENY ? 'deny' : 'allow',
-    mode: modeOf(head),
-    serial: Number(head.serial),
-    call: call.call === HUSK_CALL_CONNECT ? 'connect' : call.call === HUSK_CALL_BIND ? 'bind' : 'socket',
+    ...describeFinding(head, { word, killed: false, tier: 'C' }, names),
+    process,
+    call: word,
     command,
-    executable: facts.executable === null ? null : shortPath(wellFormed(facts.executable)),
-    pid: call.tgid,
-    uid: call.uid,
-    gid: call.gid,
-    cgroup: shortPath(wellFormed(cgroup)),
+    executable: process.file.path,
+    pid: tgid,
+    uid,
+    gid,
+    cgroup,
+    ...callWords({ ...call, call: word }),
+    count: 1,
+  };
+  const desc = names.remediation?.(event) ?? null;
+  return fitEvent(desc === null ? event : { ...event, remediation: { desc } });
+}
+
+/** What a call names, in words. */
+export function callWords(call: {
+  readonly call: CallEvent['call'];
+  readonly socketFamily: number;
+  readonly socketType: number;
+  readonly ipProto: number;
+  readonly addr: Uint8Array;
+  readonly port: number;
+}): Pick<CallEvent, 'family' | 'type' | 'protocol' | 'address' | 'port' | 'dst_endpoint' | 'src_endpoint'> {
+  const { socketFamily, socketType, port } = call;
+  const address = callAddress(call);
+  const endpoint = { ip: address, port };
+  return {
     family: socketFamilyNames[socketFamily] ?? `family ${socketFamily}`,
     type: socketTypeNames[socketType] ?? `type ${socketType}`,
     protocol: call.ipProto,
-    address: callAddress(call),
-    port: call.port,
-    count: 1,
+    address,
+    port,
+    ...(address === ''
+      ? {}
+      : call.call === 'connect'
+        ? { dst_endpoint: endpoint }
+        : { src_endpoint: endpoint }),
   };
 }
 
@@ -161,24 +191,9 @@ export function bootMsOf(head: HuskEvent): number {
   return Number(head.bootNs / 1_000_000n);
 }
 
-export function ruleOf(head: HuskEvent, names: Names): string | null {
-  if (head.rule === HUSK_RULE_NONE) return null;
-  return names.ruleName(head.rule) ?? `rule ${head.rule}`;
-}
-
-export function modeOf(head: HuskEvent): 'monitor' | 'enforce' {
-  return head.mode === HuskMode.ENFORCE ? 'enforce' : 'monitor';
-}
-
 /** A socket that is only created has no address; one of another family has none that we could write. */
-function callAddress(call: HuskCallEvent): string {
-  const hasAddress = call.call === HUSK_CALL_CONNECT || call.call === HUSK_CALL_BIND;
-  if (!hasAddress || (call.socketFamily !== 2 && call.socketFamily !== 10)) return '';
+function callAddress(call: Pick<HuskCallEvent, 'addr' | 'socketFamily'> & Pick<CallEvent, 'call'>): string {
+  if (call.call === 'socket' || (call.socketFamily !== 2 && call.socketFamily !== 10)) return '';
   // An IPv4 address inside an IPv6 socket (::ffff:a.b.c.d) is shown as what the call named.
   return call.socketFamily === 2 ? addressText(call.addr, HUSK_FAMILY_IPV4) : ipv6Text(call.addr);
-}
-
-/** No lone surrogates: strict JSON on the other side refuses a whole batch for one. */
-export function wellFormed(text: string): string {
-  return text.isWellFormed() ? text : text.toWellFormed();
 }

@@ -11,6 +11,7 @@ const watched = [
   { total: 'PACKET_EVENTS_LOST', stream: 'packet', where: 'ring' },
   { total: 'PACKET_EVENTS_SUPPRESSED', stream: 'packet', where: 'suppressed' },
   { total: 'CALL_EVENTS_LOST', stream: 'alert', where: 'ring' },
+  { total: 'OBSERVED_SUPPRESSED', stream: 'alert', where: 'suppressed' },
 ] as const satisfies readonly { total: string; stream: Stream; where: GapEvent['where'] }[];
 
 export interface Loss {

@@ -6,6 +6,7 @@
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { remember } from './remember.ts';
 
 /** Processes remembered, and for how long: an agent's attention to a burst, not a table of all that run. */
 const processesMax = 256;
@@ -25,6 +26,17 @@ export interface ProcessFacts {
   readonly executable: string | null;
   /** Below the cgroup2 mount; null as above. */
   readonly cgroup: string | null;
+  /** Boot time at which it began; null as above. */
+  readonly startMs: number | null;
+  /** The process above it, which may be another than the one that started it; null as above. */
+  readonly parent: { readonly pid: number; readonly name: string } | null;
+}
+
+/** A process above another, as it is now. */
+export interface ParentProcess {
+  readonly pid: number;
+  readonly name: string;
+  readonly executable: string | null;
 }
 
 interface Remembered extends ProcessFacts {
@@ -33,7 +45,9 @@ interface Remembered extends ProcessFacts {
   readonly readMs: number;
 }
 
-const nothing: ProcessFacts = { executable: null, cgroup: null };
+const nothing: ProcessFacts = { executable: null, cgroup: null, startMs: null, parent: null };
+/** Processes above one that are looked at. */
+const parentsMax = 16;
 
 export class Processes {
   readonly #proc: string;
@@ -62,6 +76,19 @@ export class Processes {
     return read;
   }
 
+  /** Processes above `pid`, nearest first, as they are now: one whose parent has ended was given to another. */
+  parents(pid: number | undefined): readonly ParentProcess[] {
+    const parents: ParentProcess[] = [];
+    for (let at = pid ?? 0; at > 0 && parents.length < parentsMax; ) {
+      const folder = join(this.#proc, String(at));
+      const stat = readStat(folder);
+      if (stat === null) break;
+      parents.push({ pid: at, name: stat.name, executable: executableOf(folder) });
+      at = stat.parent;
+    }
+    return parents;
+  }
+
   /** The path of a cgroup by its id; `hint` is a path that is likely to be it. null: not found. */
   cgroupPath(id: bigint, hint: string | null): string | null {
     const known = this.#cgroups.get(id);
@@ -87,18 +114,37 @@ export class Processes {
   #read(tgid: number, command: string, readMs: number): Remembered | null {
     const folder = join(this.#proc, String(tgid));
     try {
-      const stat = readFileSync(join(folder, 'stat'), 'latin1');
-      // The name in parentheses may hold anything, parentheses too; field 22 is the 20th behind it.
-      const startTicks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
-      if (!Number.isFinite(startTicks)) return null;
+      const stat = readStat(folder);
+      if (stat === null) return null;
       const cgroup = /^0::(.*)$/m.exec(readFileSync(join(folder, 'cgroup'), 'utf8'))?.[1] ?? null;
-      const startMs = (startTicks * 1000) / ticksPerSecond;
-      return { command, startMs, readMs, cgroup, executable: executableOf(folder) };
+      const above = readStat(join(this.#proc, String(stat.parent)));
+      const parent = above === null ? null : { pid: stat.parent, name: above.name };
+      return { command, startMs: stat.startMs, readMs, cgroup, executable: executableOf(folder), parent };
     } catch {
       // Gone between the event and now: nothing can be said of it.
       return null;
     }
   }
+}
+
+/** What /proc/PID/stat says. null: there is no such process. */
+export function readStat(
+  folder: string,
+): { readonly name: string; readonly parent: number; readonly startMs: number } | null {
+  let stat: string;
+  try {
+    stat = readFileSync(join(folder, 'stat'), 'utf8');
+  } catch {
+    // It has ended.
+    return null;
+  }
+  // The name in parentheses may hold anything, parentheses too; behind it come state and parent, and field 22.
+  const end = stat.lastIndexOf(')');
+  const fields = stat.slice(end + 2).split(' ');
+  const parent = Number(fields[1]);
+  const startMs = (Number(fields[19]) * 1000) / ticksPerSecond;
+  if (!Number.isFinite(startMs) || !Number.isInteger(parent)) return null;
+  return { name: stat.slice(stat.indexOf('(') + 1, end), parent, startMs };
 }
 
 /** Cut to what may travel, never in the middle of a surrogate pair. */
@@ -107,7 +153,8 @@ export function shortPath(path: string): string {
   return `${path.slice(0, pathCharactersMax).replace(/[\ud800-\udbff]$/, '')}…`;
 }
 
-function executableOf(folder: string): string | null {
+/** Of a process by its folder in /proc; null: it has ended, or has none. */
+export function executableOf(folder: string): string | null {
   try {
     return readlinkSync(join(folder, 'exe'));
   } catch {
@@ -119,16 +166,6 @@ function executableOf(folder: string): string | null {
 /** Start times are whole ticks, rounded down, so a process is never older than it says by more than one. */
 function isLater(process: Remembered, eventMs: number): boolean {
   return process.startMs > eventMs;
-}
-
-function remember<Key, Value>(map: Map<Key, Value>, key: Key, value: Value, entriesMax: number): void {
-  map.delete(key);
-  // Oldest first: a map keeps the order of insertion.
-  for (const oldest of map.keys()) {
-    if (map.size < entriesMax) break;
-    map.delete(oldest);
-  }
-  map.set(key, value);
 }
 
 function findCgroupMount(proc: string): string | null {

@@ -34,7 +34,7 @@ export type GuardObject = (typeof guardObjects)[GuardTier][number];
 /** Those of one tier. */
 export type GuardFiles = ReadonlyMap<GuardObject, Uint8Array>;
 
-const ownMaps = ['tasks', 'path_key', 'canary_object'] as const;
+const ownMaps = ['tasks', 'path_key', 'canary_object', 'repeats', 'observed_budget'] as const;
 /** Every hook there is, by object. */
 export const guardHooks: Readonly<Record<Exclude<GuardObject, 'lineage' | 'end_exec'>, readonly string[]>> = {
   guard_exec: ['bprm_check_security', 'mmap_file'],
@@ -111,6 +111,8 @@ export class Guards {
   readonly pathKey: HuskPathKey;
   /** What the canary's label names as its object. */
   readonly canaryObject: MapHandle;
+  /** What is alike is counted here (bpf/include/tell.h). */
+  readonly repeats: MapHandle;
   readonly #addon: Addon;
   readonly #folder: string;
 
@@ -123,6 +125,7 @@ export class Guards {
     this.missing = allHooks.filter((hook) => !found.hooks.includes(hook));
     this.pathKey = readPathKey(addon, folder);
     this.canaryObject = addon.openPinnedMap(join(folder, 'maps/canary_object'));
+    this.repeats = addon.openPinnedMap(join(folder, 'maps/repeats'));
   }
 
   /** How often one of them was passed over, since it was at work on that CPU already. */
@@ -138,6 +141,7 @@ export class Guards {
 
   close(): void {
     this.canaryObject.close();
+    this.repeats.close();
   }
 
   /** Attached when it returns. Throws KernelError; what was pinned before then stays as it was. */

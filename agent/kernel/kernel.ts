@@ -172,6 +172,17 @@ export class Kernel {
     return mapOf(this.#set, 'call_events');
   }
 
+  /** What the kernel counts of operations alike, by husk_alike; null: nothing judges operations. */
+  get repeats(): {
+    readAll(): ReturnType<Addon['readAll']>;
+    remove(key: Uint8Array): void;
+  } | null {
+    const { addon } = this.#options;
+    const map = this.#guards?.repeats;
+    if (map === undefined) return null;
+    return { readAll: () => addon.readAll(map), remove: (key) => void addon.remove(map, key) };
+  }
+
   status(): KernelStatus {
     const slot = this.#live.inForce;
     return {

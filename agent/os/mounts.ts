@@ -46,6 +46,25 @@ export function placeOf(path: string, mounts: readonly Mount[]): { device: numbe
   return { device: mount.device, path: join('/', mount.root, within) };
 }
 
+/** A path that leads to the place, as the mounts stand; null where none shows it. Of several the shortest way. */
+export function shownPath(place: { device: number; path: string }, mounts: readonly Mount[]): string | null {
+  const ways = mounts
+    .filter(({ device }) => device === place.device)
+    .flatMap(({ root, at }) => {
+      const below = root === '/' ? place.path : withinFolder(place.path, root);
+      return below === null ? [] : [join('/', at, below)];
+    });
+  return ways.reduce<string | null>(
+    (best, way) => (best === null || way.length < best.length ? way : best),
+    null,
+  );
+}
+
+function withinFolder(path: string, folder: string): string | null {
+  if (path === folder) return '/';
+  return path.startsWith(`${folder}/`) ? path.slice(folder.length) : null;
+}
+
 /** The roots of what is mounted below a folder, links to it followed; what a later mount hides is among them. */
 export function placesMountedBelow(
   folder: string,

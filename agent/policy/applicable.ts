@@ -64,7 +64,14 @@ export function documentAt(shield: DocumentState, certainMs: number | null): Doc
 
 function shieldHere({ metadata, spec }: Shield, facts: ApplicableFacts): DocumentState {
   const retiresItself = spec.retireAutomatically === true;
-  const head = { kind: 'Shield', name: metadata.name, endsMs: endMs(spec.expires), retiresItself } as const;
+  const head = {
+    kind: 'Shield',
+    name: metadata.name,
+    endsMs: endMs(spec.expires),
+    retiresItself,
+    cve: listOf(spec.cve),
+    severity: spec.severity,
+  } as const;
   const { appliesTo = {}, mode } = spec;
   if (activeMode(mode, undefined) === null) return { ...head, state: 'off', why: `its mode is ${mode}` };
   const answers = [

@@ -4,6 +4,7 @@ import type { HardeningPolicy, HardeningRule } from '../contract/policy.ts';
 import { RefusalError } from '../contract/refusal.ts';
 import { ExceptLayers } from './except-layers.ts';
 import { activeMode, defaultId, ruleId } from './ids.ts';
+import { asksToObserve } from './observe.ts';
 import { type NamedObject, operationReaches } from './operation-reach.ts';
 import {
   type OperationRules,
@@ -86,8 +87,14 @@ export class OperationCompiler {
 
   tables({ paths }: Pick<DeviceFacts, 'paths'>): readonly Table[] {
     const { rules } = this;
-    if (rules === null) return [];
+    if (rules === null) return this.#observeAlone(paths);
     return [operationsTable(rules), usersTable(rules), ...pathTables(rules, knownPaths(rules, paths))];
+  }
+
+  /** Policies of cgroups alone, about calls alone, that want to see more: no reason to refuse them where nothing can. */
+  #observeAlone(paths: DeviceFacts['paths']): readonly Table[] {
+    const isAsked = this.#subjects.some(({ documents }) => documents.some(asksToObserve));
+    return isAsked && paths !== undefined ? [operationsTable({ subjects: this.#subjects, sayings: [] })] : [];
   }
 }
 

@@ -1,7 +1,7 @@
 // The shape of HardeningPolicy documents; HARDENING.md says what they mean.
 
 import * as z from 'zod';
-import { apiVersion, fileWords } from '../contract/policy.ts';
+import { apiVersion, fileWords, observeWords } from '../contract/policy.ts';
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import {
   addressList,
@@ -178,6 +178,14 @@ export const hardeningPolicySchema = z.strictObject({
     mode: hardeningMode,
     subject,
     minimumTier: optional(minimumTier),
+    observe: optional(
+      z
+        .array(z.enum(observeWords))
+        .max(observeWords.length)
+        .describe(
+          'What subjects do that is told of although it is allowed, in tiers A and B. Default: [exec].',
+        ),
+    ),
     default: optional(hardeningDefaults),
     rules: z.array(hardeningRule).max(rulesMax),
   }),

@@ -24,6 +24,7 @@ import {
   HuskTable,
   HuskTrait,
 } from '../../bpf/abi/layout.gen.ts';
+import { observedBits } from './observe.ts';
 import { type ObjectKey, ObjectKeys } from './operation-keys.ts';
 import type { NamedObject } from './operation-reach.ts';
 import { appletNumber } from './path-number.ts';
@@ -65,6 +66,7 @@ export function operationsTable({ subjects, sayings }: OperationRules): Table {
   encodeHuskOperations(new DataView(value.buffer), 0, {
     subjects: asked,
     withPaths,
+    observed: observedBits(subjects),
     anyProgram: those(({ executables }) => executables === null),
     anyUser: those(({ users }) => users === null),
     anyCgroup: those(({ cgroup }) => cgroup === null),

@@ -28,6 +28,15 @@ export const operationNumbers = {
 export type OperationName = keyof typeof operationNumbers;
 export const operationNames = Object.keys(operationNumbers) as OperationName[];
 
+/** For events: calls that guards judge are operations, too. */
+export const taskWords = {
+  ...operationNumbers,
+  socket: HuskOperation.SOCKET,
+  bind: HuskOperation.BIND,
+  listen: HuskOperation.LISTEN,
+  connect: HuskOperation.CONNECT,
+} as const;
+
 /** Of these the object is a path. */
 export const pathOperations: readonly OperationName[] = [
   'exec',

@@ -75,6 +75,11 @@ export function numberSubjects(documents: readonly PolicyDocument[]): readonly N
   });
 }
 
+/** Paths that subjects ask for, each once. */
+export const executablesOf = (subjects: readonly NumberedSubject[]): readonly string[] => [
+  ...new Set(subjects.flatMap(({ conditions }) => conditions.executables ?? [])),
+];
+
 /** Refuses more subjects than there are bits. */
 export function holdSubjects(subjects: readonly NumberedSubject[]): void {
   const last = subjects.at(-1);

@@ -143,14 +143,15 @@ enum husk_total {
     HUSK_TOTAL_DEADLINES_SEEN = 10, /* invocations that judged by the previous slot since a trial ran out */
     HUSK_TOTAL_DEFERRED = 11,
     HUSK_TOTAL_REJECTS_SENT = 12,
-    HUSK_TOTAL_REJECTS_SUPPRESSED = 13, /* over the budget, or of what is never answered */
-    HUSK_TOTAL_TRACES_LOST = 17,        /* the tracer's ring was full */
-    HUSK_TOTAL_COOKIES_SENT = 18,       /* SYNs answered with a cookie */
-    HUSK_TOTAL_COOKIES_GOOD = 19,       /* ACKs that brought one back */
-    HUSK_TOTAL_COOKIES_BAD = 20,        /* ACKs dropped that brought none */
-    HUSK_TOTAL_OWN_SOURCE = 21,         /* dropped: came in under an address of the device's own */
-    HUSK_TOTAL_TASKS_UNKNOWN = 24,      /* there was no room for a lineage */
-    HUSK_TOTAL_TASKS_FOUND = 25,        /* that were there before the programs */
+    HUSK_TOTAL_REJECTS_SUPPRESSED = 13,  /* over the budget, or of what is never answered */
+    HUSK_TOTAL_TRACES_LOST = 17,         /* the tracer's ring was full */
+    HUSK_TOTAL_COOKIES_SENT = 18,        /* SYNs answered with a cookie */
+    HUSK_TOTAL_COOKIES_GOOD = 19,        /* ACKs that brought one back */
+    HUSK_TOTAL_COOKIES_BAD = 20,         /* ACKs dropped that brought none */
+    HUSK_TOTAL_OWN_SOURCE = 21,          /* dropped: came in under an address of the device's own */
+    HUSK_TOTAL_TASKS_UNKNOWN = 24,       /* there was no room for a lineage */
+    HUSK_TOTAL_TASKS_FOUND = 25,         /* that were there before the programs */
+    HUSK_TOTAL_OBSERVED_SUPPRESSED = 26, /* allowed, and told of no more in that period */
     HUSK_TOTAL_COUNT = 32,
 };
 

@@ -86,12 +86,13 @@ _Static_assert(sizeof(struct husk_decision) == 24, "husk_decision");
 struct husk_operations {
     husk_u64 subjects[HUSK_OPERATION_COUNT];
     husk_u64 with_paths[HUSK_OPERATION_COUNT];
-    husk_u64 any_program; /* subjects that ask for no executable */
+    husk_u64 observed[HUSK_OPERATION_COUNT]; /* subjects whose allowed operations are told of, too */
+    husk_u64 any_program;                    /* subjects that ask for no executable */
     husk_u64 any_user;
     husk_u64 any_cgroup;
     husk_u64 unknown; /* subjects of tasks whose lineage is not known */
 };
-_Static_assert(sizeof(struct husk_operations) == 8 * (2 * HUSK_OPERATION_COUNT + 4), "husk_operations");
+_Static_assert(sizeof(struct husk_operations) == 8 * (3 * HUSK_OPERATION_COUNT + 4), "husk_operations");
 
 /* HUSK_TABLE_PROGRAMS: hash from husk_program to the subjects it makes. */
 struct husk_program {
@@ -121,9 +122,6 @@ struct husk_program_subjects {
 /* Bytes of a name in a path (NAME_MAX, and the terminator). */
 #define HUSK_NAME_BYTES 256
 
-/* Names of a path in an event; what is cut is the folders near the root. */
-#define HUSK_EVENT_NAMES_BYTES 320
-
 /* husk_task.flags */
 #define HUSK_TASK_LINEAGE_FULL 1 /* more programs than it has room for */
 
@@ -142,29 +140,6 @@ struct husk_task {
     husk_u64 rest[HUSK_PATH_DEPTH_MAX + 1];
     husk_u8 name[HUSK_NAME_BYTES];
 };
-
-/* What was denied, or would have been in monitor mode. */
-struct husk_operation_event {
-    struct husk_event head;
-    husk_u64 cgroup;
-    struct husk_program program; /* what the task runs */
-    husk_u64 value;              /* of the object that the rule names */
-    husk_u32 tgid;
-    husk_u32 tid;
-    husk_u32 parent;
-    husk_u32 uid;
-    husk_u16 operation;
-    husk_u16 kind;
-    husk_u32 device; /* of the path: as stat() gives it */
-    char comm[16];
-    husk_u8 names[HUSK_EVENT_NAMES_BYTES]; /* of the path, from its end up to the root, each with its NUL */
-    husk_u32 names_length;
-    husk_u32 flags;
-};
-
-/* husk_operation_event.flags */
-#define HUSK_OPERATION_PATH_CUT 1 /* there were more names than have room */
-#define HUSK_OPERATION_KILLED 2
 
 /* What the canary's operation is judged about, whatever it does it to: no file has to be made for it. */
 struct husk_canary_object {

@@ -155,8 +155,13 @@ export const HUSK_PATH_DEPTH_MAX = 32;
 export const HUSK_NAME_BYTES = 256;
 export const HUSK_EVENT_NAMES_BYTES = 320;
 export const HUSK_TASK_LINEAGE_FULL = 1;
-export const HUSK_OPERATION_PATH_CUT = 1;
-export const HUSK_OPERATION_KILLED = 2;
+export const HUSK_PERIOD_SHIFT = 33;
+export const HUSK_REPEATS_MAX = 2048;
+export const HUSK_OBSERVED_MAX = 512;
+export const HUSK_OPERATION_KILLED = 1;
+export const HUSK_OPERATION_TARGET = 2;
+export const HUSK_EVENT_PATH_CUT = 1;
+export const HUSK_EVENT_LINEAGE_FULL = 2;
 
 // Enumerations, without the common prefix of their names.
 
@@ -258,6 +263,7 @@ export const HuskTotal = {
   OWN_SOURCE: 21,
   TASKS_UNKNOWN: 24,
   TASKS_FOUND: 25,
+  OBSERVED_SUPPRESSED: 26,
   COUNT: 32,
 } as const;
 export type HuskTotal = (typeof HuskTotal)[keyof typeof HuskTotal];
@@ -2584,44 +2590,49 @@ export function decodeHuskDecision(view: DataView, at: number): HuskDecision {
 export interface HuskOperations {
   readonly subjects: readonly bigint[];
   readonly withPaths: readonly bigint[];
+  readonly observed: readonly bigint[];
   readonly anyProgram: bigint;
   readonly anyUser: bigint;
   readonly anyCgroup: bigint;
   readonly unknown: bigint;
 }
 export const HuskOperations = {
-  size: 544,
+  size: 800,
   offset: {
     subjects: 0,
     withPaths: 256,
-    anyProgram: 512,
-    anyUser: 520,
-    anyCgroup: 528,
-    unknown: 536,
+    observed: 512,
+    anyProgram: 768,
+    anyUser: 776,
+    anyCgroup: 784,
+    unknown: 792,
   },
   count: {
     subjects: 32,
     withPaths: 32,
+    observed: 32,
   },
 } as const;
 export function encodeHuskOperations(view: DataView, at: number, value: HuskOperations): void {
-  mustHold(view, at, 544);
+  mustHold(view, at, 800);
   putEach(view, at + 0, 8, 32, value.subjects, 'subjects', (to, one) => view.setBigUint64(to, one, true));
   putEach(view, at + 256, 8, 32, value.withPaths, 'withPaths', (to, one) => view.setBigUint64(to, one, true));
-  view.setBigUint64(at + 512, value.anyProgram, true);
-  view.setBigUint64(at + 520, value.anyUser, true);
-  view.setBigUint64(at + 528, value.anyCgroup, true);
-  view.setBigUint64(at + 536, value.unknown, true);
+  putEach(view, at + 512, 8, 32, value.observed, 'observed', (to, one) => view.setBigUint64(to, one, true));
+  view.setBigUint64(at + 768, value.anyProgram, true);
+  view.setBigUint64(at + 776, value.anyUser, true);
+  view.setBigUint64(at + 784, value.anyCgroup, true);
+  view.setBigUint64(at + 792, value.unknown, true);
 }
 export function decodeHuskOperations(view: DataView, at: number): HuskOperations {
-  mustHold(view, at, 544);
+  mustHold(view, at, 800);
   return {
     subjects: getEach(at + 0, 8, 32, (from) => view.getBigUint64(from, true)),
     withPaths: getEach(at + 256, 8, 32, (from) => view.getBigUint64(from, true)),
-    anyProgram: view.getBigUint64(at + 512, true),
-    anyUser: view.getBigUint64(at + 520, true),
-    anyCgroup: view.getBigUint64(at + 528, true),
-    unknown: view.getBigUint64(at + 536, true),
+    observed: getEach(at + 512, 8, 32, (from) => view.getBigUint64(from, true)),
+    anyProgram: view.getBigUint64(at + 768, true),
+    anyUser: view.getBigUint64(at + 776, true),
+    anyCgroup: view.getBigUint64(at + 784, true),
+    unknown: view.getBigUint64(at + 792, true),
   };
 }
 
@@ -2731,83 +2742,185 @@ export function decodeHuskTask(view: DataView, at: number): HuskTask {
   };
 }
 
-export interface HuskOperationEvent {
-  readonly head: HuskEvent;
-  readonly cgroup: bigint;
+export interface HuskAlike {
   readonly program: HuskProgram;
   readonly value: bigint;
+  readonly target: readonly bigint[];
+  readonly rule: number;
+  readonly period: number;
+  readonly operation: number;
+  readonly socketFamily: number;
+  readonly verdict: number;
+  readonly mode: number;
+  readonly traits: number;
+  readonly flags: number;
+}
+export const HuskAlike = {
+  size: 64,
+  offset: {
+    program: 0,
+    value: 16,
+    target: 24,
+    rule: 48,
+    period: 52,
+    operation: 56,
+    socketFamily: 58,
+    verdict: 60,
+    mode: 61,
+    traits: 62,
+    flags: 63,
+  },
+  count: {
+    target: 3,
+  },
+} as const;
+export function encodeHuskAlike(view: DataView, at: number, value: HuskAlike): void {
+  mustHold(view, at, 64);
+  encodeHuskProgram(view, at + 0, value.program);
+  view.setBigUint64(at + 16, value.value, true);
+  putEach(view, at + 24, 8, 3, value.target, 'target', (to, one) => view.setBigUint64(to, one, true));
+  view.setUint32(at + 48, value.rule, true);
+  view.setUint32(at + 52, value.period, true);
+  view.setUint16(at + 56, value.operation, true);
+  view.setUint16(at + 58, value.socketFamily, true);
+  view.setUint8(at + 60, value.verdict);
+  view.setUint8(at + 61, value.mode);
+  view.setUint8(at + 62, value.traits);
+  view.setUint8(at + 63, value.flags);
+}
+export function decodeHuskAlike(view: DataView, at: number): HuskAlike {
+  mustHold(view, at, 64);
+  return {
+    program: decodeHuskProgram(view, at + 0),
+    value: view.getBigUint64(at + 16, true),
+    target: getEach(at + 24, 8, 3, (from) => view.getBigUint64(from, true)),
+    rule: view.getUint32(at + 48, true),
+    period: view.getUint32(at + 52, true),
+    operation: view.getUint16(at + 56, true),
+    socketFamily: view.getUint16(at + 58, true),
+    verdict: view.getUint8(at + 60),
+    mode: view.getUint8(at + 61),
+    traits: view.getUint8(at + 62),
+    flags: view.getUint8(at + 63),
+  };
+}
+
+export interface HuskRepeats {
+  readonly firstNs: bigint;
+  readonly lastNs: bigint;
+  readonly count: bigint;
+}
+export const HuskRepeats = {
+  size: 24,
+  offset: {
+    firstNs: 0,
+    lastNs: 8,
+    count: 16,
+  },
+} as const;
+export function encodeHuskRepeats(view: DataView, at: number, value: HuskRepeats): void {
+  mustHold(view, at, 24);
+  view.setBigUint64(at + 0, value.firstNs, true);
+  view.setBigUint64(at + 8, value.lastNs, true);
+  view.setBigUint64(at + 16, value.count, true);
+}
+export function decodeHuskRepeats(view: DataView, at: number): HuskRepeats {
+  mustHold(view, at, 24);
+  return {
+    firstNs: view.getBigUint64(at + 0, true),
+    lastNs: view.getBigUint64(at + 8, true),
+    count: view.getBigUint64(at + 16, true),
+  };
+}
+
+export interface HuskOperationEvent {
+  readonly head: HuskEvent;
+  readonly alike: HuskAlike;
+  readonly cgroup: bigint;
+  readonly startNs: bigint;
+  readonly lineage: readonly HuskProgram[];
+  readonly programs: number;
+  readonly flags: number;
   readonly tgid: number;
   readonly tid: number;
   readonly parent: number;
   readonly uid: number;
-  readonly operation: number;
-  readonly kind: number;
+  readonly gid: number;
   readonly device: number;
-  readonly comm: string;
-  readonly names: Uint8Array;
   readonly namesLength: number;
-  readonly flags: number;
+  readonly comm: string;
+  readonly parentComm: string;
+  readonly names: Uint8Array;
 }
 export const HuskOperationEvent = {
-  size: 432,
+  size: 760,
   offset: {
     head: 0,
-    cgroup: 32,
-    program: 40,
-    value: 56,
-    tgid: 64,
-    tid: 68,
-    parent: 72,
-    uid: 76,
-    operation: 80,
-    kind: 82,
-    device: 84,
-    comm: 88,
-    names: 104,
-    namesLength: 424,
-    flags: 428,
+    alike: 32,
+    cgroup: 96,
+    startNs: 104,
+    lineage: 112,
+    programs: 368,
+    flags: 372,
+    tgid: 376,
+    tid: 380,
+    parent: 384,
+    uid: 388,
+    gid: 392,
+    device: 396,
+    namesLength: 400,
+    comm: 408,
+    parentComm: 424,
+    names: 440,
   },
   count: {
+    lineage: 16,
     comm: 16,
+    parentComm: 16,
     names: 320,
   },
 } as const;
 export function encodeHuskOperationEvent(view: DataView, at: number, value: HuskOperationEvent): void {
-  mustHold(view, at, 432);
+  mustHold(view, at, 760);
   encodeHuskEvent(view, at + 0, value.head);
-  view.setBigUint64(at + 32, value.cgroup, true);
-  encodeHuskProgram(view, at + 40, value.program);
-  view.setBigUint64(at + 56, value.value, true);
-  view.setUint32(at + 64, value.tgid, true);
-  view.setUint32(at + 68, value.tid, true);
-  view.setUint32(at + 72, value.parent, true);
-  view.setUint32(at + 76, value.uid, true);
-  view.setUint16(at + 80, value.operation, true);
-  view.setUint16(at + 82, value.kind, true);
-  view.setUint32(at + 84, value.device, true);
-  putText(view, at + 88, 16, value.comm, 'comm');
-  putBytes(view, at + 104, 320, value.names, 'names');
-  view.setUint32(at + 424, value.namesLength, true);
-  view.setUint32(at + 428, value.flags, true);
+  encodeHuskAlike(view, at + 32, value.alike);
+  view.setBigUint64(at + 96, value.cgroup, true);
+  view.setBigUint64(at + 104, value.startNs, true);
+  putEach(view, at + 112, 16, 16, value.lineage, 'lineage', (to, one) => encodeHuskProgram(view, to, one));
+  view.setUint32(at + 368, value.programs, true);
+  view.setUint32(at + 372, value.flags, true);
+  view.setUint32(at + 376, value.tgid, true);
+  view.setUint32(at + 380, value.tid, true);
+  view.setUint32(at + 384, value.parent, true);
+  view.setUint32(at + 388, value.uid, true);
+  view.setUint32(at + 392, value.gid, true);
+  view.setUint32(at + 396, value.device, true);
+  view.setUint32(at + 400, value.namesLength, true);
+  putZeros(view, at + 404, 4);
+  putText(view, at + 408, 16, value.comm, 'comm');
+  putText(view, at + 424, 16, value.parentComm, 'parentComm');
+  putBytes(view, at + 440, 320, value.names, 'names');
 }
 export function decodeHuskOperationEvent(view: DataView, at: number): HuskOperationEvent {
-  mustHold(view, at, 432);
+  mustHold(view, at, 760);
   return {
     head: decodeHuskEvent(view, at + 0),
-    cgroup: view.getBigUint64(at + 32, true),
-    program: decodeHuskProgram(view, at + 40),
-    value: view.getBigUint64(at + 56, true),
-    tgid: view.getUint32(at + 64, true),
-    tid: view.getUint32(at + 68, true),
-    parent: view.getUint32(at + 72, true),
-    uid: view.getUint32(at + 76, true),
-    operation: view.getUint16(at + 80, true),
-    kind: view.getUint16(at + 82, true),
-    device: view.getUint32(at + 84, true),
-    comm: getText(view, at + 88, 16),
-    names: getBytes(view, at + 104, 320),
-    namesLength: view.getUint32(at + 424, true),
-    flags: view.getUint32(at + 428, true),
+    alike: decodeHuskAlike(view, at + 32),
+    cgroup: view.getBigUint64(at + 96, true),
+    startNs: view.getBigUint64(at + 104, true),
+    lineage: getEach(at + 112, 16, 16, (from) => decodeHuskProgram(view, from)),
+    programs: view.getUint32(at + 368, true),
+    flags: view.getUint32(at + 372, true),
+    tgid: view.getUint32(at + 376, true),
+    tid: view.getUint32(at + 380, true),
+    parent: view.getUint32(at + 384, true),
+    uid: view.getUint32(at + 388, true),
+    gid: view.getUint32(at + 392, true),
+    device: view.getUint32(at + 396, true),
+    namesLength: view.getUint32(at + 400, true),
+    comm: getText(view, at + 408, 16),
+    parentComm: getText(view, at + 424, 16),
+    names: getBytes(view, at + 440, 320),
   };
 }
 
@@ -2888,7 +3001,7 @@ export function decodeHuskCanaryObject(view: DataView, at: number): HuskCanaryOb
 
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = '87bb3803260f26e746dcf50c2a2a0f21f11290762466dcd67fd16fe21410720a';
+export const layoutDigest = '00d4b28137aab2d4375606d70a4fdca4c0139d8b00704a615e640af23901df4d';
 
 export interface LayoutField {
   readonly name: string;
@@ -3331,13 +3444,14 @@ export const layout: Layout = {
       { name: 'kills', offset: 20, type: 'u8' },
       { name: 'pad', offset: 21, type: 'u8[3]' },
     ] },
-    { name: 'husk_operations', size: 544, fields: [
+    { name: 'husk_operations', size: 800, fields: [
       { name: 'subjects', offset: 0, type: 'u64[32]' },
       { name: 'with_paths', offset: 256, type: 'u64[32]' },
-      { name: 'any_program', offset: 512, type: 'u64' },
-      { name: 'any_user', offset: 520, type: 'u64' },
-      { name: 'any_cgroup', offset: 528, type: 'u64' },
-      { name: 'unknown', offset: 536, type: 'u64' },
+      { name: 'observed', offset: 512, type: 'u64[32]' },
+      { name: 'any_program', offset: 768, type: 'u64' },
+      { name: 'any_user', offset: 776, type: 'u64' },
+      { name: 'any_cgroup', offset: 784, type: 'u64' },
+      { name: 'unknown', offset: 792, type: 'u64' },
     ] },
     { name: 'husk_program', size: 16, fields: [
       { name: 'path', offset: 0, type: 'u64' },
@@ -3359,22 +3473,43 @@ export const layout: Layout = {
       { name: 'rest', offset: 288, type: 'u64[33]' },
       { name: 'name', offset: 552, type: 'u8[256]' },
     ] },
-    { name: 'husk_operation_event', size: 432, fields: [
+    { name: 'husk_alike', size: 64, fields: [
+      { name: 'program', offset: 0, type: 'husk_program' },
+      { name: 'value', offset: 16, type: 'u64' },
+      { name: 'target', offset: 24, type: 'u64[3]' },
+      { name: 'rule', offset: 48, type: 'u32' },
+      { name: 'period', offset: 52, type: 'u32' },
+      { name: 'operation', offset: 56, type: 'u16' },
+      { name: 'socket_family', offset: 58, type: 'u16' },
+      { name: 'verdict', offset: 60, type: 'u8' },
+      { name: 'mode', offset: 61, type: 'u8' },
+      { name: 'traits', offset: 62, type: 'u8' },
+      { name: 'flags', offset: 63, type: 'u8' },
+    ] },
+    { name: 'husk_repeats', size: 24, fields: [
+      { name: 'first_ns', offset: 0, type: 'u64' },
+      { name: 'last_ns', offset: 8, type: 'u64' },
+      { name: 'count', offset: 16, type: 'u64' },
+    ] },
+    { name: 'husk_operation_event', size: 760, fields: [
       { name: 'head', offset: 0, type: 'husk_event' },
-      { name: 'cgroup', offset: 32, type: 'u64' },
-      { name: 'program', offset: 40, type: 'husk_program' },
-      { name: 'value', offset: 56, type: 'u64' },
-      { name: 'tgid', offset: 64, type: 'u32' },
-      { name: 'tid', offset: 68, type: 'u32' },
-      { name: 'parent', offset: 72, type: 'u32' },
-      { name: 'uid', offset: 76, type: 'u32' },
-      { name: 'operation', offset: 80, type: 'u16' },
-      { name: 'kind', offset: 82, type: 'u16' },
-      { name: 'device', offset: 84, type: 'u32' },
-      { name: 'comm', offset: 88, type: 'char[16]' },
-      { name: 'names', offset: 104, type: 'u8[320]' },
-      { name: 'names_length', offset: 424, type: 'u32' },
-      { name: 'flags', offset: 428, type: 'u32' },
+      { name: 'alike', offset: 32, type: 'husk_alike' },
+      { name: 'cgroup', offset: 96, type: 'u64' },
+      { name: 'start_ns', offset: 104, type: 'u64' },
+      { name: 'lineage', offset: 112, type: 'husk_program[16]' },
+      { name: 'programs', offset: 368, type: 'u32' },
+      { name: 'flags', offset: 372, type: 'u32' },
+      { name: 'tgid', offset: 376, type: 'u32' },
+      { name: 'tid', offset: 380, type: 'u32' },
+      { name: 'parent', offset: 384, type: 'u32' },
+      { name: 'uid', offset: 388, type: 'u32' },
+      { name: 'gid', offset: 392, type: 'u32' },
+      { name: 'device', offset: 396, type: 'u32' },
+      { name: 'names_length', offset: 400, type: 'u32' },
+      { name: 'pad', offset: 404, type: 'u32' },
+      { name: 'comm', offset: 408, type: 'char[16]' },
+      { name: 'parent_comm', offset: 424, type: 'char[16]' },
+      { name: 'names', offset: 440, type: 'u8[320]' },
     ] },
     { name: 'husk_path_key', size: 32, fields: [
       { name: 'mix', offset: 0, type: 'u64[4]' },
@@ -3480,6 +3615,7 @@ export const layout: Layout = {
       ['HUSK_TOTAL_OWN_SOURCE', 21],
       ['HUSK_TOTAL_TASKS_UNKNOWN', 24],
       ['HUSK_TOTAL_TASKS_FOUND', 25],
+      ['HUSK_TOTAL_OBSERVED_SUPPRESSED', 26],
       ['HUSK_TOTAL_COUNT', 32],
     ] },
     { name: 'husk_event_kind', values: [

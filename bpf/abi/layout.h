@@ -15,6 +15,7 @@
 #include "event.h"
 #include "floor.h"
 #include "hardening.h"
+#include "operation_event.h"
 #include "rate.h"
 #include "sets.h"
 #include "tables.h"
@@ -80,6 +81,8 @@ LAYOUT_STRUCT(husk_operations);
 LAYOUT_STRUCT(husk_program);
 LAYOUT_STRUCT(husk_program_subjects);
 LAYOUT_STRUCT(husk_task);
+LAYOUT_STRUCT(husk_alike);
+LAYOUT_STRUCT(husk_repeats);
 LAYOUT_STRUCT(husk_operation_event);
 LAYOUT_STRUCT(husk_path_key);
 LAYOUT_STRUCT(husk_canary_object);

@@ -16,6 +16,7 @@
 #include "cgroup_subjects.h"
 #include "emit.h"
 #include "lineage.h"
+#include "tell.h"
 
 #define EPERM 1
 #define ECANCELED 125
@@ -267,68 +268,26 @@ GLOBAL husk_ask_rest(struct asked *asked)
     return 0;
 }
 
-/* Names of the path into the event, from its end. */
-static __always_inline void write_names(struct husk_operation_event *event, struct dentry *dentry)
-{
-    husk_u32 length = 0;
-#pragma clang loop unroll(disable)
-    for (husk_u32 depth = 0; depth < 12; depth++) {
-        if (length > 255) {
-            event->flags |= HUSK_OPERATION_PATH_CUT;
-            break;
-        }
-        struct dentry *parent = dentry->d_parent;
-        if (parent == dentry && depth)
-            break;
-        long got = bpf_probe_read_kernel_str(&event->names[length & 255], 64, dentry->d_name.name);
-        if (got <= 0 || got > 64)
-            break;
-        length += got;
-        if (parent == dentry)
-            break;
-        dentry = parent;
-    }
-    event->names_length = husk_unknown(length);
-}
-
 static __always_inline void report_operation(const struct judge *judge, const struct operation *operation,
-                                             husk_u32 rule, husk_u8 mode, husk_u8 reason, husk_u32 flags)
+                                             husk_u32 rule, husk_u8 verdict, husk_u8 mode, husk_u8 flags)
 {
-    struct husk_operation_event *event = bpf_ringbuf_reserve(&call_events, sizeof(*event), 0);
-    if (!event) {
-        count_total(HUSK_TOTAL_CALL_EVENTS_LOST);
-        return;
-    }
-    struct finding finding = {
-        .serial = judge->serial,
-        .rule = rule,
-        .hook = operation->hook,
-        .verdict = HUSK_VERDICT_DENY,
-        .mode = mode,
-        .reason = reason,
+    /* What it is started as, whether the policy asks for that or not. */
+    husk_u64 started_as =
+        operation->typed && judge->task ? husk_typed_name(judge->task, operation->typed) : operation->applet;
+    struct told told = {
+        .finding = {.serial = judge->serial,
+                    .rule = rule,
+                    .hook = operation->hook,
+                    .verdict = verdict,
+                    .mode = mode,
+                    .reason = rule == HUSK_RULE_NONE ? HUSK_REASON_DEFAULT : HUSK_REASON_RULE},
+        .alike = {.value = operation->number ? operation->number : started_as,
+                  .operation = operation->operation,
+                  .traits = operation->traits,
+                  .flags = flags},
+        .dentry = operation->dentry,
     };
-    struct task_struct *current = bpf_get_current_task_btf();
-    husk_u64 ids = bpf_get_current_pid_tgid();
-    event_head(&event->head, &finding, HUSK_EVENT_OPERATION, sizeof(*event), bpf_ktime_get_boot_ns());
-    event->cgroup = bpf_get_current_cgroup_id();
-    event->program = judge->task->lineage[0];
-    event->value = operation->number;
-    event->tgid = ids >> 32;
-    event->tid = ids;
-    event->parent = current->real_parent->tgid;
-    event->uid = bpf_get_current_uid_gid();
-    event->operation = operation->operation;
-    event->kind = operation->traits;
-    event->device = 0;
-    event->names_length = 0;
-    event->flags = flags;
-    bpf_get_current_comm(event->comm, sizeof(event->comm));
-    __builtin_memset(event->names, 0, sizeof(event->names));
-    if (operation->dentry) {
-        event->device = operation->dentry->d_sb->s_dev;
-        write_names(event, operation->dentry);
-    }
-    bpf_ringbuf_submit(event, 0);
+    tell_operation(&told, judge->task);
 }
 
 struct program_round {
@@ -546,9 +505,13 @@ static __always_inline int judge_operation(const struct operation *operation)
     const struct husk_operations *all = open_judge(&judge, operation->operation, &answer);
     if (!all || operation->operation >= HUSK_OPERATION_COUNT)
         return answer;
+    bool is_observed = !judge.is_canary && (all->observed[operation->operation] & judge.subjects);
     judge.subjects &= all->subjects[operation->operation];
-    if (!judge.subjects)
+    if (!judge.subjects) {
+        if (is_observed)
+            report_operation(&judge, operation, HUSK_RULE_NONE, HUSK_VERDICT_ALLOW, HUSK_MODE_ENFORCE, 0);
         return answer;
+    }
 
     struct asked asked = {
         .slot = judge.slot,
@@ -570,20 +533,20 @@ static __always_inline int judge_operation(const struct operation *operation)
     husk_u32 would_deny = husk_standing_would_deny(&asked);
     if (would_deny != HUSK_RULE_NONE) {
         count_rule(would_deny, 0);
-        if (judge.task)
-            report_operation(&judge, operation, would_deny, HUSK_MODE_MONITOR, HUSK_REASON_RULE, 0);
+        report_operation(&judge, operation, would_deny, HUSK_VERDICT_DENY, HUSK_MODE_MONITOR, 0);
     }
     if (denial == HUSK_RULE_NONE) {
         count_rule(asked.allowed, 0);
+        if (is_observed && would_deny == HUSK_RULE_NONE)
+            report_operation(&judge, operation, asked.allowed, HUSK_VERDICT_ALLOW, HUSK_MODE_ENFORCE, 0);
         return 0;
     }
     count_rule(denial, 0);
     bool kills = operation->too_late || (husk_standing_kills(&asked) && !judge.is_trial);
     if (kills)
         bpf_send_signal(SIGKILL);
-    if (judge.task)
-        report_operation(&judge, operation, denial, HUSK_MODE_ENFORCE, HUSK_REASON_RULE,
-                         kills ? HUSK_OPERATION_KILLED : 0);
+    report_operation(&judge, operation, denial, HUSK_VERDICT_DENY, HUSK_MODE_ENFORCE,
+                     kills ? HUSK_OPERATION_KILLED : 0);
     return -EPERM;
 }
 

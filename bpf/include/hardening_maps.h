@@ -35,4 +35,25 @@ struct {
     __type(value, struct husk_canary_object);
 } canary_object SEC(".maps");
 
+/* Writers: programs, what is alike in a period; user space takes out what is over. Full: see tell.h. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, HUSK_REPEATS_MAX);
+    __type(key, struct husk_alike);
+    __type(value, struct husk_repeats);
+} repeats SEC(".maps");
+
+/* New things observed in a period. Programs only. */
+struct observed_budget {
+    husk_u64 used;
+    husk_u32 period;
+    husk_u32 pad;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, husk_u32);
+    __type(value, struct observed_budget);
+} observed_budget SEC(".maps");
+
 #endif

@@ -19,6 +19,11 @@
 #include "cgroup_subjects.h"
 #include "emit.h"
 
+/* Guards, which know the task, tell more of it. */
+#ifndef REPORT_CALL
+#define REPORT_CALL emit_call
+#endif
+
 /* What a cgroup program returns. */
 #define CALL_ALLOWED 1
 #define CALL_REFUSED 0 /* EPERM */
@@ -42,7 +47,7 @@ static __always_inline void report_call(const struct caller *caller, const struc
         .mode = rule->mode,
         .reason = rule->is_default ? HUSK_REASON_DEFAULT : HUSK_REASON_RULE,
     };
-    emit_call(&finding, call, caller->cgroup);
+    REPORT_CALL(&finding, call, caller->cgroup);
 }
 
 #define CALL_PARTS (HUSK_CALL_RULES_MAX / 64)

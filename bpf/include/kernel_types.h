@@ -30,6 +30,7 @@ struct super_block {
 } KERNEL_STRUCT;
 
 struct inode {
+    unsigned long i_ino;
     husk_u16 i_mode;
     union {
         const unsigned int i_nlink;
@@ -82,6 +83,8 @@ struct task_struct {
     struct task_struct *group_leader;
     struct mm_struct *mm;
     const struct cred *cred;
+    husk_u64 start_boottime;
+    char comm[16];
 } KERNEL_STRUCT;
 
 struct linux_binprm {

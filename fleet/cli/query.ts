@@ -2,9 +2,9 @@
 
 import { Argument } from 'commander';
 import { type View, views } from '../../agent/contract/query.ts';
+import { eventWords } from '../../agent/policy/event-words.ts';
 import { parseEventRow } from '../inbox/message.ts';
 import { type CommandFile, type CommonOptions, client, command, count, show } from './common.ts';
-import { eventWords } from './event-words.ts';
 import { type Io, shown, table, time, UsageError } from './io.ts';
 
 interface Options extends CommonOptions {

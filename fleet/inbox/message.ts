@@ -20,6 +20,7 @@ import { refusals } from '../../agent/contract/refusal.ts';
 import type { Birth, Gone, Reported } from '../../agent/contract/state.ts';
 import { messageOf } from '../../agent/contract/thrown.ts';
 import { digestPattern } from '../../agent/contract/topics.ts';
+import { callEvent, operationEvent } from './task-events.ts';
 
 export type DeviceMessage =
   | { readonly kind: 'birth'; readonly envelope: Envelope<Birth> }
@@ -142,46 +143,6 @@ const packetEvent = z.looseObject({
   tcpFlags: counter,
   count: counter,
   bytes: counter,
-});
-const callEvent = z.looseObject({
-  kind: z.literal('call'),
-  rule: short.nullable(),
-  verdict: z.enum(['allow', 'deny']),
-  mode: z.enum(['monitor', 'enforce']),
-  serial: counter,
-  call: z.enum(['connect', 'bind', 'socket']),
-  command: short,
-  executable: line.nullable(),
-  pid: counter,
-  uid: counter,
-  gid: counter,
-  cgroup: line,
-  family: short,
-  type: short,
-  protocol: counter,
-  address: short,
-  port: counter,
-  count: counter,
-});
-const operationEvent = z.looseObject({
-  kind: z.literal('operation'),
-  rule: short.nullable(),
-  verdict: z.enum(['allow', 'deny']),
-  mode: z.enum(['monitor', 'enforce']),
-  serial: counter,
-  operation: short,
-  path: line.nullable(),
-  device: short.nullable(),
-  number: z.exactOptional(counter),
-  traits: z.exactOptional(z.array(short).max(16)),
-  command: short,
-  executable: line.nullable(),
-  pid: counter,
-  parent: counter,
-  uid: counter,
-  cgroup: line,
-  killed: z.exactOptional(z.literal(true)),
-  count: counter,
 });
 const detailText = z.string().max(auditCharactersMax);
 const auditEvent = z.looseObject({

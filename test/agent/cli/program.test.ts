@@ -139,6 +139,26 @@ t.test('a configuration with faults is refused with all of them', async (t) => {
   t.match(complaint, /intefaces: there is no such field/);
 });
 
+/** A process may call itself, and its files, what it likes. */
+const hostileEvent = {
+  kind: 'operation',
+  operation: 'exec',
+  verdict: 'deny',
+  mode: 'enforce',
+  rule: 'web/no-tmp',
+  file: { path: '/tmp/x\u001b[2J', device: '0:23' },
+  process: {
+    pid: 7,
+    name: 'a\u001b[2Jb',
+    user: { uid: 0 },
+    cgroup: '/husk/web',
+    file: { path: null },
+    ancestry: [],
+    ancestryIsWhole: false,
+  },
+  count: 1,
+};
+
 t.test('the running agent is asked', async (t) => {
   const asked: unknown[] = [];
   const config = await device(t, async function* (ask) {
@@ -146,7 +166,7 @@ t.test('the running agent is asked', async (t) => {
     if (ask.ask === 'return') yield { returned: true };
     else if (ask.ask === 'query' && ask.view === 'sets') throw new RefusalError('query.busy', 'later');
     else if (ask.ask === 'query' && ask.view === 'events') {
-      yield { stream: 'alert', seq: 3, mono: 5, ts: 0, event: { kind: 'call', command: 'a\u001b[2Jb' } };
+      yield { stream: 'alert', seq: 3, mono: 5, ts: 0, event: hostileEvent };
     } else yield { id: 'a/b', hits: 5 };
   });
   const at = ['--config', config];
@@ -158,7 +178,8 @@ t.test('the running agent is asked', async (t) => {
   const events = await husk('events', ...at);
   t.match(
     events.out,
-    /^1970-01-01T00:00:00\.000Z alert#3 call command=a\?\[2Jb\n$/,
+    '1970-01-01T00:00:00.000Z alert#3 denied exec /tmp/x?[2J by a?[2Jb (web/no-tmp)\n' +
+      '    process 7, uid 0: unknown ← unknown, in /husk/web\n',
     'nothing moves the cursor',
   );
   t.match(await husk('query', 'sets', ...at), { status: 1, out: '', complaint: /query\.busy: .*later/ });

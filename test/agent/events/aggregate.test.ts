@@ -121,12 +121,12 @@ t.test('calls', async (t) => {
   t.test('the first is told at once, repeats with the window, with their number', async (t) => {
     const calls = new CallAggregator();
     t.match(calls.add(call(), describe), { port: 4444, count: 1 });
-    t.equal(calls.add(call({ tid: 12, head: { bootNs: 77n } }), describe), 'repeat');
-    t.equal(calls.add(call({ tid: 13, head: { bootNs: 99n } }), describe), 'repeat');
+    t.equal(calls.add(call({ tid: 12, head: { bootNs: 4_011_000_000n } }), describe), 'repeat');
+    t.equal(calls.add(call({ tid: 13, head: { bootNs: 4_022_000_000n } }), describe), 'repeat');
     t.equal(described, 1, 'the process is looked up once');
     const repeated: unknown[] = [];
     calls.drain((one) => repeated.push(one));
-    t.strictSame(repeated, [{ event: { port: 4444, count: 2 }, lastBootNs: 99n }]);
+    t.strictSame(repeated, [{ event: { port: 4444, count: 2, duration: 22 }, lastBootNs: 4_022_000_000n }]);
     t.not(calls.add(call(), describe), 'repeat', 'the next window tells it at once again');
   });
 

@@ -6,8 +6,21 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { walkCalls, walkPackets } from '../../../agent/events/decode.ts';
-import { decodeHuskPacketEvent, type HuskCallEvent, HuskPacketEvent } from '../../../bpf/abi/layout.gen.ts';
-import { batchOf, type CallFields, callRecord, type PacketFields, packetRecord } from './lab.ts';
+import {
+  decodeHuskPacketEvent,
+  type HuskCallEvent,
+  type HuskOperationEvent,
+  HuskPacketEvent,
+} from '../../../bpf/abi/layout.gen.ts';
+import {
+  batchOf,
+  type CallFields,
+  callRecord,
+  type OperationFields,
+  operationRecord,
+  type PacketFields,
+  packetRecord,
+} from './lab.ts';
 
 function packetsOf(batch: Uint8Array): { ports: number[]; undecodable: number } {
   const ports: number[] = [];
@@ -79,6 +92,39 @@ t.test('a call that makes no sense is counted', async (t) => {
   }
 });
 
+function operationsOf(batch: Uint8Array): { operations: HuskOperationEvent[]; undecodable: number } {
+  const operations: HuskOperationEvent[] = [];
+  const undecodable = walkCalls(
+    batch,
+    () => {},
+    (operation) => operations.push(operation),
+  );
+  return { operations, undecodable };
+}
+
+t.test('an operation that makes no sense is counted', async (t) => {
+  const wrong: readonly (readonly [string, OperationFields])[] = [
+    ['a call’s kind', { head: { kind: 2 } }],
+    ['verdict drop', { head: { verdict: 2 } }],
+    ['hook of packets', { head: { hook: 1 } }],
+    ['hook 0', { head: { hook: 0 } }],
+    ['operation 0', { alike: { operation: 0 } }],
+    ['operation 56, which is 24 modulo 32', { alike: { operation: 56 } }],
+    ['another verdict in its key', { alike: { verdict: 2 } }],
+    ['mode 0 in its key', { alike: { mode: 0 } }],
+    ['more programs than there is room for', { programs: 17 }],
+    ['longer names than there is room for', { namesLength: 321 }],
+  ];
+  for (const [name, fields] of wrong) {
+    const batch = batchOf(operationRecord(fields), operationRecord(), callRecord());
+    const { operations, undecodable } = operationsOf(batch);
+    t.strictSame([operations.length, undecodable], [1, 1], name);
+  }
+  t.match(operationsOf(batchOf(operationRecord({ tgid: 12 }))).operations, [
+    { tgid: 12, comm: 'sh', parentComm: 'uhttpd', alike: { operation: 1 } },
+  ]);
+});
+
 t.test('a record of another length than its kind has is counted', async (t) => {
   const long = new Uint8Array(HuskPacketEvent.size + 8);
   long.set(packetRecord());
@@ -123,6 +169,7 @@ t.test('any bytes', async (t) => {
       if (ports.length + undecodable > batch.length / 8 + 1) throw new Error('more records than room');
       if (batch.length > 0 && ports.length + undecodable === 0) throw new Error('bytes that nobody counted');
       callsOf(batch);
+      operationsOf(batch);
     }),
     { numRuns: 3000 },
   );

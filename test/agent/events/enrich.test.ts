@@ -110,10 +110,28 @@ t.test('calls', async (t) => {
     const event = call({ head: { rule: 5 } });
     t.strictSame(event, {
       kind: 'call',
+      class_uid: 4001,
+      activity_id: 1,
+      severity_id: 3,
+      disposition_id: 2,
       rule: 'branch-wan/listed',
+      policy: { name: 'branch-wan' },
       verdict: 'deny',
       mode: 'enforce',
       serial: 7,
+      tier: 'C',
+      process: {
+        pid: 4_000_000,
+        tid: 4_000_000,
+        name: 'uhttpd',
+        startMono: null,
+        file: { path: null },
+        user: { uid: 33 },
+        group: { uid: 33 },
+        cgroup: 'cgroup 4711',
+        ancestry: [],
+        ancestryIsWhole: false,
+      },
       call: 'connect',
       command: 'uhttpd',
       executable: null,
@@ -126,6 +144,7 @@ t.test('calls', async (t) => {
       protocol: 6,
       address: '203.0.113.9',
       port: 4444,
+      dst_endpoint: { ip: '203.0.113.9', port: 4444 },
       count: 1,
     });
   });
@@ -175,10 +194,17 @@ t.test('processes', async (t) => {
   });
 
   t.test('one that started after the event is not the one', async (t) => {
-    t.strictSame(processes.facts(pid, 'sleep', 1), { executable: null, cgroup: null });
+    t.strictSame(processes.facts(pid, 'sleep', 1), {
+      executable: null,
+      cgroup: null,
+      startMs: null,
+      parent: null,
+    });
     t.strictSame(new Processes({ bootMs: () => now }).facts(pid, 'sleep', 1), {
       executable: null,
       cgroup: null,
+      startMs: null,
+      parent: null,
     });
   });
 
@@ -283,6 +309,9 @@ t.test('losses', async (t) => {
   t.strictSame(first.losses, [
     { stream: 'packet', where: 'ring', lost: 5 },
     { stream: 'alert', where: 'ring', lost: 2 },
+  ]);
+  t.strictSame(newLosses({}, { OBSERVED_SUPPRESSED: 6n }).losses, [
+    { stream: 'alert', where: 'suppressed', lost: 6 },
   ]);
   const second = newLosses(first.told, {
     PACKET_EVENTS_LOST: 5n,

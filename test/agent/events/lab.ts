@@ -16,11 +16,19 @@ import type {
 import { Spool, type SpoolOptions } from '../../../agent/events/spool.ts';
 import { silentLog } from '../../../agent/os/log.ts';
 import {
+  encodeHuskAlike,
   encodeHuskCallEvent,
+  encodeHuskOperationEvent,
   encodeHuskPacketEvent,
   HUSK_EVENT_DATA_BYTES,
+  HUSK_EVENT_NAMES_BYTES,
+  HUSK_LINEAGE_MAX,
+  HuskAlike,
   HuskCallEvent,
+  HuskOperation,
+  HuskOperationEvent,
   HuskPacketEvent,
+  type HuskProgram,
 } from '../../../bpf/abi/layout.gen.ts';
 import { TestClock } from '../../lab/test-clock.ts';
 
@@ -194,6 +202,77 @@ export function callRecord(fields: CallFields = {}): Uint8Array {
       ...fields.head,
     },
   });
+  return bytes;
+}
+
+export type OperationFields = Partial<Omit<HuskOperationEvent, 'head' | 'alike' | 'lineage' | 'names'>> & {
+  head?: Partial<HuskOperationEvent['head']>;
+  alike?: Partial<HuskAlike>;
+  lineage?: readonly HuskProgram[];
+  /** From its end, as the kernel writes them. */
+  names?: readonly string[];
+};
+
+/** The shell of a daemon that would run /tmp/evil. */
+export function operationRecord(fields: OperationFields = {}): Uint8Array {
+  const { head, alike, lineage = [], names = ['evil', 'tmp'], ...rest } = fields;
+  const written = Buffer.from(names.map((name) => `${name}\0`).join(''));
+  const padded = new Uint8Array(HUSK_EVENT_NAMES_BYTES);
+  padded.set(written.subarray(0, HUSK_EVENT_NAMES_BYTES));
+  const none = { path: 0n, applet: 0n };
+  const bytes = new Uint8Array(HuskOperationEvent.size);
+  encodeHuskOperationEvent(new DataView(bytes.buffer), 0, {
+    cgroup: 4711n,
+    startNs: 3_000_000_000n,
+    programs: lineage.length,
+    flags: 0,
+    tgid: 4_000_000,
+    tid: 4_000_001,
+    parent: 3_999_999,
+    uid: 33,
+    gid: 34,
+    device: (8 << 20) | 1,
+    namesLength: Math.min(written.length, HUSK_EVENT_NAMES_BYTES),
+    comm: 'sh',
+    parentComm: 'uhttpd',
+    ...rest,
+    lineage: Array.from({ length: HUSK_LINEAGE_MAX }, (_, at) => lineage[at] ?? none),
+    names: padded,
+    alike: { ...plainAlike, ...(lineage[0] === undefined ? {} : { program: lineage[0] }), ...alike },
+    head: {
+      bootNs: 4_000_000_000n,
+      serial: 7n,
+      rule: 9,
+      kind: 4,
+      size: HuskOperationEvent.size,
+      hook: 8,
+      verdict: 3,
+      mode: 2,
+      reason: 1,
+      ...head,
+    },
+  });
+  return bytes;
+}
+
+const plainAlike: HuskAlike = {
+  program: { path: 0n, applet: 0n },
+  value: 0n,
+  target: [1n, 2n, 3n],
+  rule: 9,
+  period: 0,
+  operation: HuskOperation.EXEC,
+  socketFamily: 0,
+  verdict: 3,
+  mode: 2,
+  traits: 0,
+  flags: 0,
+};
+
+/** A key of the map in which the kernel counts. */
+export function alikeBytes(fields: Partial<HuskAlike> = {}): Uint8Array {
+  const bytes = new Uint8Array(HuskAlike.size);
+  encodeHuskAlike(new DataView(bytes.buffer), 0, { ...plainAlike, ...fields });
   return bytes;
 }
 

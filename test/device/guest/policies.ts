@@ -80,3 +80,53 @@ export const hardened: readonly unknown[] = [
     },
   },
 ];
+
+/** A daemon that is held to what it does, and one that is only watched; packets to one port are dropped. */
+export const observed: readonly unknown[] = [
+  {
+    apiVersion: 'husk/v1',
+    kind: 'PacketPolicy',
+    metadata: { name: 'wire' },
+    spec: {
+      mode: 'enforce',
+      zones: { here: { interfaces: ['lo'] } },
+      ingress: [
+        {
+          zone: 'here',
+          default: 'allow',
+          rules: [{ id: 'no-7001', protocol: 'udp', ports: { to: 7001 }, action: 'drop' }],
+        },
+      ],
+      egress: [],
+    },
+  },
+  {
+    apiVersion: 'husk/v1',
+    kind: 'HardeningPolicy',
+    metadata: { name: 'stubd' },
+    spec: {
+      mode: 'enforce',
+      subject: { executable: '/srv/stubd/sh' },
+      observe: [],
+      rules: [
+        { id: 'no-tmp-exec', exec: { under: ['/tmp'] }, action: 'deny' },
+        { id: 'no-other', exec: { under: ['/srv/killed'] }, action: 'deny', kill: true },
+        { id: 'conf', file: { write: { under: ['/etc/stubd'] } }, action: 'deny' },
+        { id: 'sealed', kernel: { module: true }, action: 'deny' },
+        { id: 'no-call-home', connect: { except: ['127.0.0.0/8', '::1/128'] }, action: 'deny' },
+        { id: 'seen', mode: 'monitor', file: { delete: { under: ['/srv'] } }, action: 'deny' },
+      ],
+    },
+  },
+  {
+    apiVersion: 'husk/v1',
+    kind: 'HardeningPolicy',
+    metadata: { name: 'watched' },
+    spec: {
+      mode: 'enforce',
+      subject: { executable: '/srv/watched/sh' },
+      observe: ['exec', 'load', 'connect'],
+      rules: [{ id: 'no-tmp-exec', exec: { under: ['/tmp'] }, action: 'deny' }],
+    },
+  },
+];

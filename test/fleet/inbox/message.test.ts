@@ -143,29 +143,39 @@ t.test('the detail of an audit event is bounded, and what an agent makes is with
 t.test('what a task was denied is an event like any', async (t) => {
   const operation = {
     kind: 'operation',
+    ...{ class_uid: 1007, activity_id: 1, severity_id: 4, disposition_id: 2 },
     rule: 'stubd/no-tmp-exec',
+    policy: { name: 'stubd' },
+    shield: { name: 'stubd', cve: ['CVE-2023-1389'], severity: 'high' },
     verdict: 'deny',
     mode: 'enforce',
     serial: 3,
-    operation: 'exec',
-    path: '/evil/true',
-    device: '0:23',
-    traits: ['memfd'],
-    command: 'sh',
-    executable: null,
-    pid: 7,
-    parent: 6,
-    uid: 0,
-    cgroup: '/husk/stubd',
+    tier: 'A',
     killed: true,
+    process: {
+      ...{ pid: 7, tid: 7, name: 'sh', startMono: 5, cgroup: '/husk/stubd' },
+      file: { path: '/bin/busybox', name: 'sh' },
+      user: { uid: 0 },
+      group: { uid: 0 },
+      parent_process: { pid: 6, name: 'stubd' },
+      ancestry: [{ path: '/usr/sbin/stubd' }, { path: null, number: '00000000000000aa' }],
+      ancestryIsWhole: true,
+    },
+    operation: 'exec',
+    file: { path: '/tmp/evil', device: '0:23', devicePath: '/evil' },
+    traits: ['memfd'],
     count: 2,
+    duration: 300,
+    remediation: { desc: 'to allow this, …' },
   };
   const batch = (event: object) =>
     envelope('ev.batch', { stream: 'alert', events: [{ seq: 1, mono: 1, ts: null, tq: 'none', event }] });
   t.match(parse('ev', batch(operation)), { envelope: { body: { events: [{ event: operation }] } } });
   refuses('ev', batch({ ...operation, killed: false }), /killed/);
   refuses('ev', batch({ ...operation, traits: new Array(17).fill('x') }), /traits/);
-  refuses('ev', batch({ ...operation, path: 7 }), /path/);
+  refuses('ev', batch({ ...operation, file: { path: 7, device: '' } }), /path/);
+  const long = { ...operation.process, ancestry: new Array(17).fill({ path: '/x' }) };
+  refuses('ev', batch({ ...operation, process: long }), /ancestry/);
 });
 
 t.test('nothing else is ever thrown', async (t) => {
