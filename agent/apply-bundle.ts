@@ -21,7 +21,7 @@ import type { Made as MadePolicy, MadeWithTries, PolicyMaker } from './make-poli
 import type { Clock } from './os/clock.ts';
 import type { Log } from './os/log.ts';
 import { hexNonce, type Random } from './os/random.ts';
-import { canEnd, documentAt, isOutdated } from './policy/applicable.ts';
+import { canEnd, isOutdated } from './policy/applicable.ts';
 import { type KernelMemory, memoryText } from './policy/kernel-memory.ts';
 import type { PolicyZone } from './policy/policy-zones.ts';
 import type { TableImage } from './policy/table-image.ts';
@@ -86,7 +86,7 @@ export interface ApplyState {
   /** What it takes of the kernel's memory, as it was stated before it was loaded, and what may be taken; bytes. */
   readonly memory: (KernelMemory & { readonly ceiling: number }) | null;
   readonly image: TableImage | null;
-  /** Of each shield of what is in force, whether it holds here, now. */
+  /** Of each shield and exception of what is in force, whether it holds here, now. */
   readonly documents: readonly DocumentState[];
 }
 
@@ -430,8 +430,7 @@ export class BundleApplier {
   }
 
   #documentsNow(): readonly DocumentState[] {
-    const { clock } = this.#parts;
-    return (this.#made?.documents ?? []).map((one) => documentAt(one, clock.certainMs()));
+    return this.#parts.maker.documentsNow(this.#made?.documents ?? []);
   }
 
   state(): ApplyState {

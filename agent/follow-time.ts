@@ -1,4 +1,4 @@
-// What ends by time, ends: shields that may retire by themselves.
+// What ends by time, ends: exceptions, and shields that may retire by themselves.
 //
 //   a second has passed ─▶ is something over that is in force? ─▶ made anew without it ─▶ reported
 //

@@ -9,6 +9,7 @@ import type { Tier } from './contract/policy.ts';
 import { RefusalError } from './contract/refusal.ts';
 import type { DocumentState } from './contract/state.ts';
 import type { Kernel } from './kernel/kernel.ts';
+import { documentAt, endedKeyOf } from './policy/applicable.ts';
 import { baseline } from './policy/baseline.ts';
 import { compile, compileFollowing } from './policy/compile.ts';
 import type { DeviceView } from './policy/device-view.ts';
@@ -59,7 +60,7 @@ export interface MakerParts {
 export interface Made {
   readonly image: TableImage;
   readonly memory: KernelMemory;
-  /** Of each shield, whether it holds here. */
+  /** Of each shield and exception, whether it holds here. */
   readonly documents: readonly DocumentState[];
 }
 
@@ -69,9 +70,14 @@ export interface MadeWithTries extends Made {
   readonly paths: DevicePaths | null;
 }
 
+/** Of exceptions that are remembered; a device sees that many bundles in no life of its agent. */
+const endedMax = 65_536;
+
 export class PolicyMaker {
   readonly #parts: MakerParts;
   readonly #setImages = new BuiltSetImages();
+  /** Exceptions that were over: a clock that is set back makes none hold again. */
+  readonly #ended = new Set<string>();
 
   constructor(parts: MakerParts) {
     this.#parts = parts;
@@ -107,7 +113,7 @@ export class PolicyMaker {
     const paths = this.#parts.paths?.() ?? null;
     const tier = this.#parts.tier?.() ?? null;
     const { certainMs, firmware } = this.#parts;
-    const moment = { time: time(), certainMs: certainMs(), firmware };
+    const moment = { time: time(), certainMs: certainMs(), firmware, ended: [...this.#ended] };
     const now = { tenant: tenant(), device: device(), ...moment, tier, pathKey: paths?.pathKey ?? null };
     const request = { ...now, bundle: bytes, counters, sets, isToBeProven };
     const prepared = await prepare(request, options);
@@ -120,6 +126,7 @@ export class PolicyMaker {
       return { ...table, values };
     });
     this.#giveIndexes(prepared.image);
+    this.#remember(prepared.documents);
     const image = this.#following({ ...prepared.image, tables }).image;
     const memory = this.#memoryOf(image);
     if (memory.total > this.ceiling) {
@@ -127,6 +134,23 @@ export class PolicyMaker {
       throw new RefusalError('policy.over-limit', `${memoryText(memory)}; ${gives}`);
     }
     return { image, memory, documents: prepared.documents, tries: prepared.tries, paths };
+  }
+
+  #remember(documents: readonly DocumentState[]): void {
+    for (const one of documents) {
+      if (this.#ended.size < endedMax && one.state === 'ended') this.#ended.add(endedKeyOf(one));
+    }
+  }
+
+  /** The same documents, as time has gone on; what is over by now stays so. */
+  documentsNow(documents: readonly DocumentState[]): readonly DocumentState[] {
+    const { certainMs, time } = this.#parts;
+    const now = { certainMs: certainMs(), nowMs: time()?.wallMs ?? null };
+    const states = documents.map((one) => documentAt(one, now));
+    this.#remember(states);
+    return states.map((one) =>
+      this.#ended.has(endedKeyOf(one)) ? documentAt({ ...one, state: 'ended' }, now) : one,
+    );
   }
 
   /** What is in force where nothing else is. */

@@ -36,6 +36,8 @@ export interface PolicyRequest {
   /** Milliseconds since 1970 that have certainly passed; null: nothing is certain. */
   readonly certainMs: number | null;
   readonly firmware: FirmwareFacts;
+  /** Exceptions that are known to be over, see `endedKeyOf`. */
+  readonly ended: readonly string[];
   /** What the device enforces calls by; null: it is not asked. */
   readonly tier: Tier | null;
   /** That paths are numbered by, of this very device; null: no program judges what tasks do. */
@@ -69,7 +71,7 @@ export interface PreparedPolicy {
   readonly image: TableImage;
   /** The tables of big sets among those of the image, by kind. */
   readonly sets: ReadonlyMap<number, KnownSet>;
-  /** Of each shield, whether it holds here. */
+  /** Of each shield and exception, whether it holds here. */
   readonly documents: readonly DocumentState[];
   /** null: it is not to be proven. */
   readonly tries: Tries | null;
@@ -77,11 +79,11 @@ export interface PreparedPolicy {
 
 /** Throws RefusalError. */
 export function preparePolicy(request: PolicyRequest): PreparedPolicy {
-  const { firmware, certainMs } = request;
   const { documents, states } = documentsHere(readPolicy(request), {
-    firmware,
-    certainMs,
+    firmware: request.firmware,
     fileDigest: digestFile,
+    time: { certainMs: request.certainMs, nowMs: request.time?.wallMs ?? null },
+    ended: new Set(request.ended),
   });
   const images = new SharedSetImages(request.sets);
   const { device, counters, time, tier, pathKey } = request;

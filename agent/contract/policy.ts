@@ -4,9 +4,11 @@
 // Schema for editors is ../policy/policy.schema.gen.json. A document that cannot be enforced as written
 // is refused, never partly taken: what is not in these types is not understood.
 
+import type { Exception } from './exception.ts';
 import type { Addresses, PacketPolicy, PortMatch } from './packet-policy.ts';
 import type { Shield } from './shield.ts';
 
+export type { Exception } from './exception.ts';
 export type {
   Addresses,
   AddressMatch,
@@ -38,7 +40,7 @@ export type { AppliesTo, Severity, Shield, ShieldPackets, ShieldTest } from './s
 
 export const apiVersion = 'husk/v1';
 
-export type PolicyDocument = PacketPolicy | HardeningPolicy | Shield | AddressSet;
+export type PolicyDocument = PacketPolicy | HardeningPolicy | Shield | Exception | AddressSet;
 
 export interface Metadata {
   /** Unique per kind in a bundle: lower case letters, digits, `-` and `.`, at most 63. */

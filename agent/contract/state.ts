@@ -64,7 +64,7 @@ export interface Reported {
   } | null;
   /** Per rule what is true of it in this kernel. */
   readonly rules: readonly RuleState[];
-  /** Shields of the bundle in force, and whether they hold here. */
+  /** Shields and exceptions of the bundle in force, and whether they hold here. */
   readonly documents?: readonly DocumentState[];
   readonly firmware?: FirmwareFacts;
   /** What was proven and how, as in `3 packet rules by twin run, 2 call rules by canary`. */
@@ -78,13 +78,14 @@ export interface Reported {
 
 /** Of a document that holds on some devices, or for some time. */
 export interface DocumentState {
-  readonly kind: 'Shield';
+  readonly kind: 'Shield' | 'Exception';
   readonly name: string;
   /**
    * retire-proposed: it is in force, and need not be; a signed bundle without it drops it. retired: dropped by the device,
-   * as its signed text allows. not-applicable and off: nothing of it is in force.
+   * as its signed text allows. not-applicable and off: nothing of it is in force. Of exceptions, ended: by some clock it is
+   * over; inactive: nobody knows what time it is.
    */
-  readonly state: 'applies' | 'not-applicable' | 'retire-proposed' | 'retired' | 'off';
+  readonly state: 'applies' | 'not-applicable' | 'retire-proposed' | 'retired' | 'off' | 'ended' | 'inactive';
   /** As in `firmware 1.1.5 is fixed`, `expired`, or what is not known and taken for vulnerable. */
   readonly why?: string;
   /** Milliseconds since 1970. */

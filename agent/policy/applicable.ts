@@ -6,10 +6,11 @@
 //
 // Nobody is left unprotected by what is not known: facts that are missing, that somebody on the device could have
 // written, and versions that can't be compared count as those of a vulnerable device. An expiry counts by a time that
-// has certainly passed, and never by a clock that anybody could have set.
+// has certainly passed, and never by a clock that anybody could have set. An exception is the other way round: it ends by
+// whichever clock says so, and holds only while somebody knows the time.
 
 import type { FirmwareFacts } from '../contract/firmware.ts';
-import type { PolicyDocument, Shield } from '../contract/policy.ts';
+import type { Exception, PolicyDocument, Shield } from '../contract/policy.ts';
 import type { AppliesTo, ExecutableHash } from '../contract/shield.ts';
 import type { DocumentState } from '../contract/state.ts';
 import { endMs } from './expiry.ts';
@@ -22,21 +23,30 @@ export interface ApplicableFacts {
   readonly firmware: FirmwareFacts;
   /** SHA-256 (hex; null: not known) of a file, and whether nobody on the device can have changed it. */
   fileDigest(path: string): { readonly sha256: string | null; readonly isInImage: boolean };
-  /** Milliseconds since 1970 that have certainly passed; null: nothing is certain. */
+  readonly time: TimeFacts;
+  /** Exceptions that were found to be over since this agent started: a clock that is set back makes none hold again. */
+  readonly ended: ReadonlySet<string>;
+}
+
+/** Milliseconds since 1970. */
+export interface TimeFacts {
+  /** That have certainly passed; null: nothing is certain. */
   readonly certainMs: number | null;
+  /** What any clock says, the latest; null: nobody has set the time. */
+  readonly nowMs: number | null;
 }
 
 export interface DocumentsHere {
   readonly documents: readonly PolicyDocument[];
-  /** Of each shield, in order. */
+  /** Of each shield and exception, in order. */
   readonly states: readonly DocumentState[];
 }
 
 export function documentsHere(documents: readonly PolicyDocument[], facts: ApplicableFacts): DocumentsHere {
   const states: DocumentState[] = [];
   const here = documents.filter((document) => {
-    if (document.kind !== 'Shield') return true;
-    const state = shieldHere(document, facts);
+    if (document.kind !== 'Shield' && document.kind !== 'Exception') return true;
+    const state = document.kind === 'Shield' ? shieldHere(document, facts) : exceptionHere(document, facts);
     states.push(state);
     return isInForce(state.state);
   });
@@ -45,7 +55,7 @@ export function documentsHere(documents: readonly PolicyDocument[], facts: Appli
 }
 
 /** Whether time alone can take it out of force, or put it there. */
-export const canEnd = ({ retiresItself }: DocumentState) => retiresItself;
+export const canEnd = ({ kind, retiresItself }: DocumentState) => kind === 'Exception' || retiresItself;
 
 /** Whether what is in force would be another. `now`: the same documents, by the time that it is. */
 export const isOutdated = (made: readonly DocumentState[], now: readonly DocumentState[]) =>
@@ -53,13 +63,36 @@ export const isOutdated = (made: readonly DocumentState[], now: readonly Documen
 
 const isInForce = (state: DocumentState['state']) => state === 'applies' || state === 'retire-proposed';
 
-/** The state as time goes on, without asking the device again: expired, a shield may be retired. */
-export function documentAt(shield: DocumentState, certainMs: number | null): DocumentState {
+/** The state as time goes on, without asking the device again: expired, a shield may be retired, and an exception ends. */
+export function documentAt(shield: DocumentState, { certainMs, nowMs }: TimeFacts): DocumentState {
+  if (shield.kind === 'Exception') return exceptionAt(shield, nowMs);
   const { state, endsMs, retiresItself } = shield;
   if (!isInForce(state)) return shield;
   if (certainMs === null || endsMs === null || certainMs < endsMs) return shield;
   const why = state === 'applies' ? 'expired' : (shield.why ?? 'expired');
   return { ...shield, state: retiresItself ? 'retired' : 'retire-proposed', why };
+}
+
+function exceptionHere({ metadata, spec }: Exception, { time, ended }: ApplicableFacts): DocumentState {
+  const { name } = metadata;
+  const state = ended.has(endedKey(name, spec.expires)) ? 'ended' : 'inactive';
+  return exceptionAt(
+    { kind: 'Exception', name, state, endsMs: endMs(spec.expires), retiresItself: false },
+    time.nowMs,
+  );
+}
+
+/** By which an exception is remembered that was over. */
+const endedKey = (name: string, expires: string) => `${name} ${endMs(expires)}`;
+export const endedKeyOf = ({ name, endsMs }: DocumentState) => `${name} ${endsMs}`;
+
+/** It holds while it is known not to be over, and once it is, never again. */
+function exceptionAt({ why: _, ...exception }: DocumentState, nowMs: number | null): DocumentState {
+  const { state, endsMs } = exception;
+  if (state === 'ended') return { ...exception, why: 'it is over' };
+  if (nowMs === null) return { ...exception, state: 'inactive', why: 'nobody has set the time' };
+  if (endsMs === null || nowMs >= endsMs) return { ...exception, state: 'ended', why: 'it is over' };
+  return { ...exception, state: 'applies' };
 }
 
 function shieldHere({ metadata, spec }: Shield, facts: ApplicableFacts): DocumentState {
@@ -86,7 +119,7 @@ function shieldHere({ metadata, spec }: Shield, facts: ApplicableFacts): Documen
     return { ...head, state: retiresItself ? 'retired' : 'retire-proposed', why: fixed.why };
   const unknown = answers.filter(({ kind }) => kind === 'unknown').map(({ why }) => why);
   const why = unknown.length === 0 ? {} : { why: `${unknown.join('; ')}: taken for vulnerable` };
-  return documentAt({ ...head, state: 'applies', ...why }, facts.certainMs);
+  return documentAt({ ...head, state: 'applies', ...why }, facts.time);
 }
 
 /** other: it is not for this device. fixed: it was, and is no more needed. */

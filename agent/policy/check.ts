@@ -5,7 +5,8 @@
 // of policy have a file each. The order of work is: each document for itself, then all of them together.
 
 import { HUSK_RULE_ID_BYTES } from '../../bpf/abi/layout.gen.ts';
-import type { Addition, AddressSet, PolicyDocument, Shield } from '../contract/policy.ts';
+import type { Addition, AddressSet, HardeningPolicy, PolicyDocument, Shield } from '../contract/policy.ts';
+import { checkException } from './check-exception.ts';
 import { checkHardeningPolicy } from './check-hardening.ts';
 import { checkConnectionSettings, checkPacketPolicy } from './check-packet.ts';
 import { checkShield } from './check-shield.ts';
@@ -14,7 +15,7 @@ import { type Fault, FaultList, type Path } from './faults.ts';
 import { globsOverlap } from './globs.ts';
 import { defaultId, defaultNames, directions, ruleId, synCookiesId, zoneDefaultId } from './ids.ts';
 import { resolverOf } from './sets.ts';
-import { shieldsAsPolicies, unplacedRules } from './shields-as-policies.ts';
+import { hardeningOf, shieldsAsPolicies, unplacedRules } from './shields-as-policies.ts';
 import { activeHardening } from './subjects.ts';
 
 /** Entries of one set that are counted one by one; each takes a counter for each CPU. */
@@ -50,6 +51,7 @@ export function checkDocuments(
   checkInterfaces(each);
   checkUnparseable(each);
   checkConnectionSettings(each);
+  checkExceptions(each, isWhole);
   checkPlaces(each, new Set(unplacedRules(documents)));
   return faults.all();
 }
@@ -66,6 +68,9 @@ function checkOne(document: PolicyDocument, checking: Checking): void {
       break;
     case 'Shield':
       checkShield(document, checking);
+      break;
+    case 'Exception':
+      // What it is of is another document.
       break;
     case 'AddressSet':
       checkAddressSet(document, checking);
@@ -140,7 +145,7 @@ export interface IdAt {
 
 /** Every rule and default of a document, with its full name and its place. */
 export function idsOf(document: PolicyDocument): readonly IdAt[] {
-  if (document.kind === 'AddressSet') return [];
+  if (document.kind === 'AddressSet' || document.kind === 'Exception') return [];
   if (document.kind === 'HardeningPolicy' || document.kind === 'Shield') {
     const { rules = [], default: defaults } = document.spec;
     const ofPackets = document.kind === 'Shield' ? packetIds(document) : [];
@@ -207,6 +212,18 @@ function checkInterfaces(each: Each): void {
         seen.push({ glob, zone });
       });
     }
+  });
+}
+
+function checkExceptions(each: Each, isWhole: boolean): void {
+  const policies = new Map<string, HardeningPolicy>();
+  each((document) => {
+    const policy = document.kind === 'Shield' ? hardeningOf(document) : document;
+    if (policy?.kind === 'HardeningPolicy')
+      policies.set(`${document.kind} ${document.metadata.name}`, policy);
+  });
+  each((document, checking) => {
+    if (document.kind === 'Exception') checkException(document, isWhole ? policies : null, checking);
   });
 }
 

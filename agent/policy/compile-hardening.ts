@@ -3,6 +3,7 @@
 import type { HardeningPolicy, PolicyDocument } from '../contract/policy.ts';
 import { CallCompiler } from './compile-calls.ts';
 import { OperationCompiler } from './compile-operations.ts';
+import { exceptionsOf } from './exceptions.ts';
 import { type Following, followCgroups } from './following.ts';
 import { isCallRule } from './ids.ts';
 import type { SetResolver } from './sets.ts';
@@ -10,11 +11,13 @@ import { conditionCgroups, holdSubjects, type NumberedSubject, numberSubjects } 
 import type { AddRule, CompiledSet, DeviceFacts, Table } from './table-image.ts';
 
 export class HardeningCompiler {
+  readonly #documents: readonly PolicyDocument[];
   readonly #subjects: readonly NumberedSubject[];
   readonly #calls: CallCompiler;
   readonly #operations: OperationCompiler;
 
   constructor(resolver: SetResolver, addRule: AddRule, documents: readonly PolicyDocument[]) {
+    this.#documents = documents;
     this.#subjects = numberSubjects(documents);
     holdSubjects(this.#subjects);
     this.#calls = new CallCompiler(resolver, addRule);
@@ -30,6 +33,11 @@ export class HardeningCompiler {
     }
     this.#calls.addDefaults(document, subject);
     this.#operations.addDefaults(document, subject);
+  }
+
+  /** After the last document: what they lift has to be known. */
+  addExceptions(): void {
+    for (const exception of exceptionsOf(this.#documents)) this.#operations.addException(exception);
   }
 
   tables(facts: DeviceFacts): readonly Table[] {

@@ -1,11 +1,12 @@
 // Rules about what tasks do to objects, gathered from policies in the order they are written.
 
-import type { HardeningPolicy, HardeningRule } from '../contract/policy.ts';
+import type { Exception, HardeningPolicy, HardeningRule } from '../contract/policy.ts';
 import { RefusalError } from '../contract/refusal.ts';
 import { ExceptLayers } from './except-layers.ts';
+import { exceptedId } from './exceptions.ts';
 import { activeMode, defaultId, ruleId } from './ids.ts';
 import { asksToObserve } from './observe.ts';
-import { type NamedObject, operationReaches } from './operation-reach.ts';
+import { exceptionReaches, type NamedObject, operationReaches } from './operation-reach.ts';
 import {
   type OperationRules,
   operationsTable,
@@ -15,7 +16,7 @@ import {
 } from './operation-tables.ts';
 import { operationDefaults, operationNumbers } from './operation-words.ts';
 import { defaultNeed, tierNeed } from './rule-tier.ts';
-import { isCgroupAlone, type NumberedSubject } from './subjects.ts';
+import { conditionsOf, exceptedBit, isCgroupAlone, type NumberedSubject } from './subjects.ts';
 import type { AddRule, DeviceFacts, Table } from './table-image.ts';
 
 const sayings = {
@@ -30,6 +31,8 @@ export class OperationCompiler {
   readonly #subjects: readonly NumberedSubject[];
   readonly #layers = new Map<NumberedSubject, ExceptLayers>();
   readonly #sayings: Saying[] = [];
+  /** Counters of the rules and defaults so far, by their full names. */
+  readonly #indexes = new Map<string, number>();
 
   constructor(addRule: AddRule, subjects: readonly NumberedSubject[]) {
     this.#addRule = addRule;
@@ -42,11 +45,13 @@ export class OperationCompiler {
     const id = ruleId(document, rule);
     const of = { at: 'operation', zone: null, call: null } as const;
     const index = this.#addRule({ ...of, id, mode, verdict: rule.action, needs: tierNeed(document, rule) });
+    const apart = exceptedBit(subject, id);
+    this.#indexes.set(id, index);
     const layers = this.#layers.get(subject) ?? new ExceptLayers();
     this.#layers.set(subject, layers);
     const kills = rule.kill === true && mode === 'enforce';
     for (const reach of operationReaches(rule)) {
-      const layer = layers.layerOf(rule, mode, reach);
+      const layer = apart === null ? layers.layerOf(rule, mode, reach) : apart - subject.first;
       if (layer === null) continue;
       const common = { id, rule: index, bit: subject.first + layer, operation: reach.operation, kills };
       for (const object of reach.objects) {
@@ -64,17 +69,37 @@ export class OperationCompiler {
       const id = defaultId(document, name);
       const needs = defaultNeed(document, name);
       const rule = this.#addRule({ id, at: 'operation', mode, verdict, zone: null, call: null, needs });
+      this.#indexes.set(id, rule);
       // Where nothing else holds, to allow is what happens anyway.
       if (mode === 'monitor' && verdict === 'allow') continue;
       this.#sayings.push({
         id,
         rule,
-        bit: subject.first,
+        bit: exceptedBit(subject, id) ?? subject.first,
         operation: operationNumbers[name],
         object: everyOther,
         says: sayings[verdict][mode],
         kills: false,
       });
+    }
+  }
+
+  /** After all rules: those of documents that are not here, or off, have nothing to be lifted. */
+  addException(exception: Exception): void {
+    const id = exceptedId(exception);
+    const rule = this.#indexes.get(id);
+    const { subject } = exception.spec;
+    const conditions = subject === undefined ? null : JSON.stringify(conditionsOf(subject));
+    const of = this.#subjects.find(({ documents, excepted, conditions: own }) =>
+      conditions === null
+        ? excepted.includes(id) && documents.some(({ metadata }) => id.startsWith(`${metadata.name}/`))
+        : JSON.stringify(own) === conditions,
+    );
+    const bit = of === undefined ? null : exceptedBit(of, id);
+    if (rule === undefined || bit === null) return;
+    for (const { operation, objects } of exceptionReaches(exception)) {
+      for (const object of objects)
+        this.#sayings.push({ id, rule, bit, operation, object, says: 'lift', kills: false });
     }
   }
 

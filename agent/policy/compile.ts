@@ -41,11 +41,12 @@ export function compile(written: readonly PolicyDocument[], facts: DeviceFacts):
   const hardening = new HardeningCompiler(resolver, addRule, documents);
   // In the order of the documents, since indexes are given out in it.
   for (const document of documents) {
-    if (document.kind === 'AddressSet') continue;
+    if (document.kind === 'AddressSet' || document.kind === 'Exception') continue;
     if (document.kind === 'PacketPolicy') {
       if (document.spec.mode !== 'off') packets.add(document);
     } else if (activeMode(document.spec.mode, undefined) !== null) hardening.add(document);
   }
+  hardening.addExceptions();
   const tables = [...packets.tables(facts), ...hardening.tables(facts)].toSorted((a, b) => a.kind - b.kind);
   return {
     tables,

@@ -5,17 +5,19 @@
 // can all be needed, so that each gets a bit of its own, in the order of the rules.
 
 import type { HardeningPolicy, HardeningRule } from '../contract/policy.ts';
-import { activeMode } from './ids.ts';
+import { activeMode, ruleId } from './ids.ts';
 import { type OperationReach, operationReaches } from './operation-reach.ts';
 
 type Active = 'monitor' | 'enforce';
 
-/** How many bits a subject takes, of which these are the policies. */
-export function layersNeeded(documents: readonly HardeningPolicy[]): number {
+/** How many bits a subject takes, of which these are the policies, for all rules but those apart. */
+export function layersNeeded(documents: readonly HardeningPolicy[], apart: ReadonlySet<string>): number {
   const places = new ExceptLayers();
   let needed = 1;
-  for (const { spec } of documents) {
+  for (const document of documents) {
+    const { spec } = document;
     for (const rule of spec.rules) {
+      if (apart.has(ruleId(document, rule))) continue;
       const mode = activeMode(spec.mode, rule.mode);
       if (mode === null) continue;
       for (const reach of operationReaches(rule))

@@ -4,6 +4,7 @@
 // stands for an object on a device is said later, by operation-keys.ts.
 
 import { HuskOperation, HuskTrait } from '../../bpf/abi/layout.gen.ts';
+import type { Exception } from '../contract/exception.ts';
 import {
   type ExecMatch,
   type FileWord,
@@ -12,6 +13,7 @@ import {
   type PathMatch,
 } from '../contract/policy.ts';
 import { allCapabilities, capabilityNumber } from './capabilities.ts';
+import { exceptedWords } from './exceptions.ts';
 import { operationNumbers } from './operation-words.ts';
 
 export type NamedObject =
@@ -54,6 +56,29 @@ export function operationReaches(rule: HardeningRule): readonly OperationReach[]
     ...(memory === undefined ? [] : [whole(HuskOperation.WRITE_EXECUTE)]),
   ];
 }
+
+/** What an exception lifts: the operations that a denial of the same words comes to, and no object that can't be resolved. */
+export function exceptionReaches(exception: Exception): readonly OperationReach[] {
+  const reaches = operationReaches({ ...exceptedWords(exception), id: '', action: 'allow' });
+  return reaches.flatMap((reach) => {
+    const { operation } = reach;
+    if (operation === HuskOperation.EXEC) {
+      const loaded = reach.objects.filter(canBeLoaded);
+      return loaded.length === 0
+        ? [reach]
+        : [reach, { ...reach, operation: HuskOperation.LOAD, objects: loaded }];
+    }
+    if (operation !== HuskOperation.READ && operation !== HuskOperation.WRITE) return [reach];
+    return [
+      reach,
+      { ...reach, operation: HuskOperation.LINK },
+      { ...reach, operation: HuskOperation.RENAME },
+    ];
+  });
+}
+
+const canBeLoaded = (object: NamedObject) =>
+  object.kind === 'trait' ? object.trait !== HuskTrait.SETUID : object.kind !== 'applet';
 
 /**
  * The operation of which one rule says two things, one of them with exceptions: those would hold for the other as well,

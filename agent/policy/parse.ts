@@ -140,7 +140,7 @@ function describe(issue: { readonly code?: string; readonly input?: unknown } & 
       return `has to be ${oneOf(issue.values as readonly unknown[])}, not ${found}`;
     case 'invalid_union':
       if (issue.note === 'No matching discriminator') {
-        return 'has to be PacketPolicy, HardeningPolicy, Shield or AddressSet';
+        return 'has to be PacketPolicy, HardeningPolicy, Shield, Exception or AddressSet';
       }
       if (issue.input === undefined) return 'is required';
       return `has to be ${oneOf(expectedByBranches(issue.errors as readonly (readonly Issue[])[]))}, not ${found}`;

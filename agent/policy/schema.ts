@@ -10,11 +10,13 @@ import * as z from 'zod';
 import {
   type AddressSet,
   apiVersion,
+  type Exception,
   type HardeningPolicy,
   type PacketPolicy,
   type PolicyDocument,
   type Shield,
 } from '../contract/policy.ts';
+import { exceptionSchema } from './exception-schema.ts';
 import { hardeningPolicySchema } from './hardening-schema.ts';
 import { packetPolicySchema } from './packet-schema.ts';
 import { addresses, addressesMax, metadata, optional } from './shapes.ts';
@@ -59,6 +61,7 @@ export const documentSchema = z.discriminatedUnion('kind', [
   packetPolicySchema,
   hardeningPolicySchema,
   shieldSchema,
+  exceptionSchema,
   addressSetSchema,
 ]);
 
@@ -86,7 +89,8 @@ const agree: [
   Same<Plain<z.infer<typeof packetPolicySchema>>, Plain<PacketPolicy>>,
   Same<Plain<z.infer<typeof hardeningPolicySchema>>, Plain<HardeningPolicy>>,
   Same<Plain<z.infer<typeof shieldSchema>>, Plain<Shield>>,
+  Same<Plain<z.infer<typeof exceptionSchema>>, Plain<Exception>>,
   Same<Plain<z.infer<typeof addressSetSchema>>, Plain<AddressSet>>,
   Same<Plain<z.infer<typeof documentSchema>>, Plain<PolicyDocument>>,
-] = [true, true, true, true, true];
+] = [true, true, true, true, true, true];
 void agree;

@@ -1,6 +1,7 @@
 // Shields written as the policies that they come to, so that compiler, tries and proofs know two kinds of policy.
 //
 //   subject, rules  ─▶ a HardeningPolicy of the shield's name, in its place among the documents
+//   exceptions      ─▶ rules about calls without what is excepted from them (exceptions.ts)
 //   packets         ─▶ rules before the others of each zone that is meant; they keep the shield's name
 //
 // Where no packet policy is on, the rules about packets get one to stand in: it allows everything else. Which shields
@@ -15,6 +16,7 @@ import type {
   ZoneRules,
 } from '../contract/policy.ts';
 import type { ShieldPacketRule } from '../contract/shield.ts';
+import { exceptionsOf, withoutExcepted } from './exceptions.ts';
 import { type Path, rememberSource, sourceOf } from './faults.ts';
 import { globsOverlap } from './globs.ts';
 import { activeMode, type Direction, directions, ruleId } from './ids.ts';
@@ -24,11 +26,12 @@ export type PlainDocument = Exclude<PolicyDocument, Shield>;
 
 const known = new WeakMap<readonly PolicyDocument[], readonly PlainDocument[]>();
 
-/** The very same array where there is no shield. */
+/** The very same array where there is neither shield nor exception. */
 export function shieldsAsPolicies(documents: readonly PolicyDocument[]): readonly PlainDocument[] {
   const before = known.get(documents);
   if (before !== undefined) return before;
-  const plain = documents.some(isShield) ? writeOut(documents) : (documents as readonly PlainDocument[]);
+  const isAnyWritten = documents.some(({ kind }) => kind === 'Shield' || kind === 'Exception');
+  const plain = isAnyWritten ? writeOut(documents) : (documents as readonly PlainDocument[]);
   known.set(documents, plain);
   known.set(plain, plain);
   return plain;
@@ -77,7 +80,11 @@ function writeOut(documents: readonly PolicyDocument[]): readonly PlainDocument[
     return [document.kind === 'PacketPolicy' ? withShields(document, shields) : document];
   });
   const isStandInNeeded = shields.length > 0 && !documents.some(isPacketPolicyOn);
-  return isStandInNeeded ? [...written, withShields(standIn, shields)] : written;
+  const exceptions = exceptionsOf(documents);
+  const all = isStandInNeeded ? [...written, withShields(standIn, shields)] : written;
+  return all.map((one) =>
+    one.kind === 'HardeningPolicy' ? placedAs(one, withoutExcepted(one, exceptions)) : one,
+  );
 }
 
 const speaksOfPackets = ({ spec }: Shield) =>

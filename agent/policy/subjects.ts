@@ -5,9 +5,10 @@
 // operation: where a subject has more of those it takes more bits, side by side (except-layers.ts).
 
 import { HUSK_SUBJECTS_MAX } from '../../bpf/abi/layout.gen.ts';
-import type { HardeningPolicy, PolicyDocument, Subject } from '../contract/policy.ts';
+import type { Exception, HardeningPolicy, PolicyDocument, Subject } from '../contract/policy.ts';
 import { layersNeeded } from './except-layers.ts';
-import { activeMode } from './ids.ts';
+import { exceptedId, exceptionsOf } from './exceptions.ts';
+import { activeMode, defaultId, defaultNames, ruleId } from './ids.ts';
 import { type BeyondAt, holdTo } from './tables.ts';
 
 export interface NumberedSubject {
@@ -16,8 +17,12 @@ export interface NumberedSubject {
   readonly first: number;
   /** How many bits it takes, one after another. */
   readonly layers: number;
-  /** Policies that it is the subject of, in order. */
+  /** What `spec.subject` says, as the first of its documents has it. */
+  readonly subject: Subject;
+  /** Policies that it is the subject of, in order; none, where only exceptions are narrowed to it. */
   readonly documents: readonly HardeningPolicy[];
+  /** Rules and defaults that exceptions lift, by their full names. Each has a bit of its own, the last of the layers. */
+  readonly excepted: readonly string[];
 }
 
 /** What `spec.subject` says, written out. null: not asked. */
@@ -56,28 +61,62 @@ export function conditionsOf(subject: Subject): SubjectConditions {
 export const isCgroupAlone = ({ executables, users }: SubjectConditions) =>
   executables === null && users === null;
 
-/** The subjects of all policies that are not off, in the order of the documents. */
+/** The bit of what exceptions lift; null: nothing lifts it, and it stands with the others of its subject. */
+export function exceptedBit({ first, layers, excepted }: NumberedSubject, id: string): number | null {
+  const at = excepted.indexOf(id);
+  return at < 0 ? null : first + layers - excepted.length + at;
+}
+
+interface Group {
+  readonly conditions: SubjectConditions;
+  readonly subject: Subject;
+  readonly documents: HardeningPolicy[];
+  /** Of exceptions that are narrowed to it. */
+  readonly lifted: Set<string>;
+}
+
+/**
+ * The subjects of all policies that are not off, in the order of the documents, and then those that exceptions are narrowed
+ * to. A table has room for one denial of each object: where one of two is lifted, the other has to stand elsewhere.
+ */
 export function numberSubjects(documents: readonly PolicyDocument[]): readonly NumberedSubject[] {
-  const groups = new Map<string, { conditions: SubjectConditions; documents: HardeningPolicy[] }>();
-  for (const document of activeHardening(documents)) {
-    const conditions = conditionsOf(document.spec.subject);
+  const groups = new Map<string, Group>();
+  const groupOf = (subject: Subject): Group => {
+    const conditions = conditionsOf(subject);
     const key = JSON.stringify(conditions);
-    const group = groups.get(key) ?? { conditions, documents: [] };
-    group.documents.push(document);
+    const group = groups.get(key) ?? { conditions, subject, documents: [], lifted: new Set() };
     groups.set(key, group);
+    return group;
+  };
+  for (const document of activeHardening(documents)) groupOf(document.spec.subject).documents.push(document);
+  const exceptions = exceptionsOf(documents).filter(({ spec }) => !isOfCalls(spec));
+  const lifted = new Set(exceptions.map(exceptedId));
+  for (const exception of exceptions) {
+    const { subject } = exception.spec;
+    if (subject !== undefined) groupOf(subject).lifted.add(exceptedId(exception));
   }
   let next = 0;
-  return [...groups.values()].map((group) => {
+  return [...groups.values()].map(({ lifted: narrowed, ...group }) => {
     const first = next;
-    const layers = layersNeeded(group.documents);
+    const own = group.documents.flatMap(countedIds).filter((id) => lifted.has(id));
+    const excepted = [...own, ...[...narrowed].filter((id) => !own.includes(id))];
+    const layers = layersNeeded(group.documents, new Set(own)) + excepted.length;
     next += layers;
-    return { ...group, first, layers };
+    return { ...group, first, layers, excepted };
   });
 }
 
 /** Paths that subjects ask for, each once. */
 export const executablesOf = (subjects: readonly NumberedSubject[]): readonly string[] => [
   ...new Set(subjects.flatMap(({ conditions }) => conditions.executables ?? [])),
+];
+
+const isOfCalls = ({ connect, bind }: Exception['spec']) => connect !== undefined || bind !== undefined;
+
+/** Rules in order, then defaults. */
+const countedIds = (document: HardeningPolicy): readonly string[] => [
+  ...document.spec.rules.map((rule) => ruleId(document, rule)),
+  ...defaultNames.map((name) => defaultId(document, name)),
 ];
 
 /** Refuses more subjects than there are bits. */

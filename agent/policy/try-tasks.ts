@@ -20,7 +20,5 @@ export function taskOf({ conditions }: Pick<NumberedSubject, 'conditions'>): Tas
 }
 
 /** The canary is given the bits of subjects that it is of: those that the expected judgement is made for. */
-export function isOf({ documents }: Pick<NumberedSubject, 'documents'>, task: TaskAt): boolean {
-  const [document] = documents;
-  return document !== undefined && isSubject(document.spec.subject, task);
-}
+export const isOf = ({ subject }: Pick<NumberedSubject, 'subject'>, task: TaskAt): boolean =>
+  isSubject(subject, task);

@@ -31,7 +31,7 @@ export const policyCheck: CommandFile = (parent, io) => {
     .addHelpText(
       'after',
       `
-Documents of kind PacketPolicy, HardeningPolicy, Shield and AddressSet, in YAML or JSON, several in a file. Lists
+Documents of kind PacketPolicy, HardeningPolicy, Shield, Exception and AddressSet, in YAML or JSON, several in a file. Lists
 that an AddressSet names (spec.file) are read in. Needs no controller. Exit 1 where there is an error; warnings pass.
 
 What a policy expects (spec.expect, spec.admins) is proven for every packet that is described; where it does not hold, a

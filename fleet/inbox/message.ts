@@ -88,9 +88,17 @@ const reported = z.looseObject({
   documents: z
     .array(
       z.looseObject({
-        kind: z.enum(['Shield']),
+        kind: z.enum(['Shield', 'Exception']),
         name: short,
-        state: z.enum(['applies', 'not-applicable', 'retire-proposed', 'retired', 'off']),
+        state: z.enum([
+          'applies',
+          'not-applicable',
+          'retire-proposed',
+          'retired',
+          'off',
+          'ended',
+          'inactive',
+        ]),
         why: line.optional(),
         endsMs: z.number().nullable(),
         retiresItself: z.boolean(),

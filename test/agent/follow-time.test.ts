@@ -1,5 +1,6 @@
 // Goal: a shield that may end by itself ends when its time has certainly passed, in the kernel and in what is reported;
-// one that may not stays until a signed bundle drops it; and neither goes by a clock that anybody could have set.
+// one that may not stays until a signed bundle drops it; and neither goes by a clock that anybody could have set. An
+// exception ends by any clock.
 // Method: the flow on a real kernel set (apply-bench.ts), and a program in the cgroup of the service that tries the call.
 
 import { execFileSync } from 'node:child_process';
@@ -94,4 +95,46 @@ t.test('what is over ends, and only that', options, async (t) => {
   device.die();
   await device.live();
   t.same(allowed(), [false, true, true]);
+});
+
+t.test('an exception holds while somebody knows the time, and ends for good', options, async (t) => {
+  const device = await ApplyBench.open();
+  t.teardown(() => device.close());
+  const at = (wallMs: number | null) => {
+    device.time = wallMs === null ? null : { bootMs: 0, wallMs };
+  };
+  const [during, after] = [Date.UTC(2039, 0, 1), Date.UTC(2041, 0, 1)];
+  at(during);
+  await device.live();
+  const exception = {
+    apiVersion: 'husk/v1',
+    kind: 'Exception',
+    metadata: { name: 'peer' },
+    spec: {
+      owner: 'netops',
+      reason: 'a time server',
+      expires: '2040-06-01',
+      of: { shield: 'calls', rule: 'no-peer' },
+      connect: { to: [proposing], ports: '1-100' },
+    },
+  };
+  const published = device.fleet.publish(1, [shield('calls', '192.0.2.0/24', false), exception]);
+  t.equal(await device.apply(published), 'confirmed');
+  const allowed = () => [proposing, retiring].map((address) => mayConnect(device, address));
+  t.same(allowed(), [true, false], 'what is excepted, and nothing else');
+
+  at(null);
+  t.equal(await device.applier.renewIfDue(), true, 'nobody knows the time');
+  t.same(allowed(), [false, false]);
+  at(during);
+  t.equal(await device.applier.renewIfDue(), true);
+  t.same(allowed(), [true, false]);
+
+  at(after);
+  t.equal(await device.applier.renewIfDue(), true);
+  t.same(allowed(), [false, false]);
+  at(during);
+  t.equal(await device.applier.renewIfDue(), null, 'a clock that is set back');
+  t.same(allowed(), [false, false]);
+  t.match(device.applier.state().documents, [{ state: 'applies' }, { kind: 'Exception', state: 'ended' }]);
 });

@@ -24,6 +24,7 @@ function request(documents: readonly unknown[] = policyDropping('192.0.2.1')): P
     tier: null,
     pathKey: null,
     certainMs: null,
+    ended: [],
     firmware: { vendor: null, model: null, version: null, untrusted: 'nobody said' },
     time: { bootMs: 1000, wallMs: Date.UTC(2026, 10, 1) },
     counters: { max: 64, given: [['a/b', 7]], inUse: [7] },

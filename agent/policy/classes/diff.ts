@@ -187,6 +187,8 @@ function textsChanged(
         switch (document.kind) {
           case 'HardeningPolicy':
             return [[`hardening policy ${name}`, JSON.stringify(document.spec)]];
+          case 'Exception':
+            return [[`exception ${name}`, JSON.stringify(document.spec)]];
           case 'Shield':
             return [[`shield ${name}`, JSON.stringify(document.spec)]];
           case 'PacketPolicy': {

@@ -2,6 +2,7 @@
 
 import type {
   CallMatch,
+  Exception,
   HardeningPolicy,
   HardeningRule,
   PolicyDocument,
@@ -15,10 +16,10 @@ import { protocolNumber, socketFamilyNumbers, socketTypeNumbers } from '../numbe
 import { type PortRange, portRanges, portsHold } from '../ports.ts';
 import { anyAddresses, holds } from '../ranges.ts';
 import { SetResolver } from '../sets.ts';
-import { shieldsAsPolicies } from '../shields-as-policies.ts';
 import { unreadable } from './checked.ts';
+import { exceptionsFrom } from './exceptions.ts';
 import { plain } from './lines.ts';
-import { isCgroupOnly, isSubject, type TaskAt } from './subjects.ts';
+import { hardeningIn, isCgroupOnly, isSubject, type TaskAt } from './subjects.ts';
 
 export interface CallAt {
   /** The cgroup of the caller, relative to the hardening root. */
@@ -96,10 +97,7 @@ function subjectsOf(documents: readonly PolicyDocument[]): readonly JudgedSubjec
   const known = subjectsBefore.get(documents);
   if (known !== undefined) return known;
   const sets = new SetResolver(documents);
-  const fresh = shieldsAsPolicies(documents)
-    .filter((one) => one.kind === 'HardeningPolicy')
-    .filter((one) => activeMode(one.spec.mode, undefined) !== null)
-    .map((one) => subjectOf(one, sets));
+  const fresh = hardeningIn(documents).map((one) => subjectOf(one, sets, documents));
   subjectsBefore.set(documents, fresh);
   return fresh;
 }
@@ -150,7 +148,11 @@ function settleDestination(address: Uint32Array): void {
   else if (holds(anyAddresses.ipv6, address, 0)) address[3] = 1;
 }
 
-function subjectOf(document: HardeningPolicy, sets: SetResolver): JudgedSubject {
+function subjectOf(
+  document: HardeningPolicy,
+  sets: SetResolver,
+  documents: readonly PolicyDocument[],
+): JudgedSubject {
   const { spec } = document;
   const defaults = callNames.flatMap((name): readonly Line[] => {
     const verdict = spec.default?.[name];
@@ -158,11 +160,18 @@ function subjectOf(document: HardeningPolicy, sets: SetResolver): JudgedSubject 
     const mode = spec.mode === 'enforce' ? 'enforce' : 'monitor';
     return [{ id: defaultId(document, name), mode, verdict, matches: (call) => call.name === name }];
   });
-  const rules = spec.rules.flatMap((rule) => callLine(document, rule, sets));
+  const rules = spec.rules.flatMap((rule) =>
+    callLine(document, rule, sets, exceptionsFrom(documents, ruleId(document, rule))),
+  );
   return { subject: spec.subject, rules, defaults };
 }
 
-function callLine(document: HardeningPolicy, rule: HardeningRule, sets: SetResolver): readonly Line[] {
+function callLine(
+  document: HardeningPolicy,
+  rule: HardeningRule,
+  sets: SetResolver,
+  exceptions: readonly Exception[],
+): readonly Line[] {
   const mode = activeMode(document.spec.mode, rule.mode);
   if (mode === null || !isCallRule(rule)) return [];
   const line = (matches: (call: Call) => boolean) => [
@@ -171,10 +180,14 @@ function callLine(document: HardeningPolicy, rule: HardeningRule, sets: SetResol
   if (rule.socket !== undefined) return line(socketCondition(rule.socket));
   const name = rule.connect !== undefined ? 'connect' : 'bind';
   const condition = addressCondition(document, rule.connect ?? rule.bind ?? {}, sets);
-  return line((call) => call.name === name && condition(call));
+  const lifts = exceptions.flatMap(({ metadata, spec }) => {
+    const match = spec[name];
+    return match === undefined ? [] : [addressCondition({ metadata }, match, sets)];
+  });
+  return line((call) => call.name === name && condition(call) && !lifts.some((one) => one(call)));
 }
 
-function addressCondition(document: HardeningPolicy, match: CallMatch, sets: SetResolver) {
+function addressCondition(document: Pick<HardeningPolicy, 'metadata'>, match: CallMatch, sets: SetResolver) {
   const set = sets.callMatch(document.metadata.name, match);
   const ports: readonly PortRange[] | null =
     match.ports === undefined ? null : portRanges(match.ports, unreadable);

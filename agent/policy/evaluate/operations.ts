@@ -1,6 +1,7 @@
 // What an operation comes to by the letter of HardeningPolicy documents: HARDENING.md §2 and §3.
 
 import type {
+  Exception,
   ExecMatch,
   HardeningPolicy,
   HardeningRule,
@@ -8,9 +9,11 @@ import type {
   PolicyDocument,
 } from '../../contract/policy.ts';
 import { capabilityNumber } from '../capabilities.ts';
+import { exceptedWords } from '../exceptions.ts';
 import { activeMode, ruleId } from '../ids.ts';
 import type { Judgement } from '../judgement.ts';
 import type { OperationName, TraitName } from '../operation-words.ts';
+import { exceptedRules, exceptionsFrom, isMeantFor } from './exceptions.ts';
 import { plain } from './lines.ts';
 import { groupSubjects, isSubject, type TaskAt } from './subjects.ts';
 
@@ -49,9 +52,16 @@ export function evaluateOperation(
   const policies = subjects.flatMap((one, subject) =>
     one.documents.map((document) => ({ document, subject })),
   );
+  const isLifted = (id: string) =>
+    exceptionsFrom(documents, id).some((one) => isMeantFor(one, task) && liftsObject(one, asked));
+  const excepted = exceptedRules(documents);
+  // Of those alike, rules that have exceptions are named last.
+  const exceptedLast = (a: { readonly id: string }, b: { readonly id: string }) =>
+    Number(excepted.has(a.id)) - Number(excepted.has(b.id));
   const found = policies
     .flatMap(({ document, subject }) => sayingsOf(document, subject, asked))
-    .toSorted(earlier);
+    .filter(({ verdict, id }) => verdict !== 'deny' || !isLifted(id))
+    .toSorted((a, b) => earlier(a, b) || exceptedLast(a, b));
   const first = (verdict: 'allow' | 'deny', mode: 'monitor' | 'enforce') =>
     found.find((one) => one.verdict === verdict && one.mode === mode);
   const denial = first('deny', 'enforce');
@@ -65,7 +75,10 @@ export function evaluateOperation(
   if (allowance !== undefined) {
     return { verdict: 'allow', reason: 'rule', rule: allowance.id, monitored: noted };
   }
-  const defaults = policies.flatMap(({ document }) => defaultOf(document, operation));
+  const defaults = policies
+    .flatMap(({ document, subject }) => defaultOf(document, operation).map((one) => ({ ...one, subject })))
+    .filter(({ verdict, id }) => verdict !== 'deny' || !isLifted(id))
+    .toSorted((a, b) => a.subject - b.subject || exceptedLast(a, b));
   const standing = (verdict: 'allow' | 'deny', mode: 'monitor' | 'enforce') =>
     defaults.find((one) => one.verdict === verdict && one.mode === mode);
   const wouldAllow = first('allow', 'monitor') !== undefined;
@@ -105,6 +118,21 @@ function readObject(operation: OperationName, object: ObjectAt, { applets }: App
 }
 
 const namesOf = (path: string) => path.split('/').filter((name) => name !== '');
+
+/** Whether it names the object: as an allowance would, and for what a denial of the same words is asked as well. */
+function liftsObject(exception: Exception, asked: Asked): boolean {
+  const words = exceptedWords(exception);
+  const { exec, file } = words;
+  if (rankOf({ ...words, id: '', action: 'allow' }, asked) !== null) return true;
+  if (asked.operation === 'load' && exec !== undefined) {
+    const traits = asked.traits.filter((one) => one !== 'unresolved');
+    return Object.keys(exec).length === 0 || loadRank(exec, { ...asked, traits }) !== null;
+  }
+  if (asked.operation !== 'link' && asked.operation !== 'rename') return false;
+  return [file?.read, file?.write].some(
+    (match) => match !== undefined && pathRank(match, false, asked) !== null,
+  );
+}
 
 /** A rule that holds for the object. */
 interface Found {

@@ -2,7 +2,7 @@
 
 import type { HardeningPolicy, PolicyDocument, Subject } from '../../contract/policy.ts';
 import { activeMode } from '../ids.ts';
-import { shieldsAsPolicies } from '../shields-as-policies.ts';
+import { hardeningOf } from '../shields-as-policies.ts';
 
 /** A program that a task ran, and the last part of the name it was started by; null: not known. */
 export interface ProgramRun {
@@ -30,8 +30,7 @@ export interface SubjectGroup {
 /** Subjects of policies that are not off, in the order in which the first policy of each stands. */
 export function groupSubjects(documents: readonly PolicyDocument[]): readonly SubjectGroup[] {
   const groups: { readonly subject: Subject; readonly documents: HardeningPolicy[] }[] = [];
-  for (const document of shieldsAsPolicies(documents)) {
-    if (document.kind !== 'HardeningPolicy' || activeMode(document.spec.mode, undefined) === null) continue;
+  for (const document of hardeningIn(documents)) {
     const { subject } = document.spec;
     const same = groups.find((group) => meanSame(group.subject, subject));
     if (same === undefined) groups.push({ subject, documents: [document] });
@@ -39,6 +38,13 @@ export function groupSubjects(documents: readonly PolicyDocument[]): readonly Su
   }
   return groups;
 }
+
+/** Hardening policies that are not off, and what shields say as such, in order. */
+export const hardeningIn = (documents: readonly PolicyDocument[]): readonly HardeningPolicy[] =>
+  documents
+    .map((one) => (one.kind === 'Shield' ? hardeningOf(one) : one))
+    .filter((one) => one?.kind === 'HardeningPolicy')
+    .filter(({ spec }) => activeMode(spec.mode, undefined) !== null);
 
 function meanSame(a: Subject, b: Subject): boolean {
   return (

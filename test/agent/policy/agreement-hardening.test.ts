@@ -6,7 +6,7 @@
 
 import fc from 'fast-check';
 import t from 'tap';
-import type { HardeningPolicy } from '../../../agent/contract/policy.ts';
+import type { PolicyDocument } from '../../../agent/contract/policy.ts';
 import { compile, compilePaths } from '../../../agent/policy/compile.ts';
 import { evaluateOperation, type OperationAt } from '../../../agent/policy/evaluate.ts';
 import type { Judgement } from '../../../agent/policy/judgement.ts';
@@ -18,6 +18,7 @@ import { judgeOperation } from '../../cases/interpret-operations.ts';
 import {
   applets,
   cgroupPaths,
+  exceptedDocuments,
   hardeningDocuments,
   mountPoints,
   operationMade,
@@ -45,7 +46,7 @@ const mounted: DevicePaths = {
       .map(({ device }) => ({ device, path: '/' })),
 };
 
-function prepare(documents: readonly HardeningPolicy[], paths: DevicePaths) {
+function prepare(documents: readonly PolicyDocument[], paths: DevicePaths) {
   const { faults } = parseDocuments(documents);
   if (faults.length > 0) throw new Error(`the generator made ${faults[0]?.path} ${faults[0]?.message}`);
   const facts = labFacts([]);
@@ -102,6 +103,27 @@ t.test('on one file system, to the rule that is named', async (t) => {
   }
 });
 
+t.test('with exceptions, to the rule that is named', async (t) => {
+  let lifted = 0;
+  fc.assert(
+    fc.property(
+      exceptedDocuments,
+      fc.array(operationMade, { minLength: 80, maxLength: 80, size: 'max' }),
+      (documents, operations) => {
+        const { judge } = prepare(documents, plainPaths(applets));
+        const without = documents.filter(({ kind }) => kind !== 'Exception');
+        for (const at of operations) {
+          const expected = evaluateOperation(documents, at, { applets });
+          if (expected.rule !== evaluateOperation(without, at, { applets }).rule) lifted++;
+          same(withoutReason(judge(at)), withoutReason(expected), at);
+        }
+      },
+    ),
+    { seed, endOnFailure: true, numRuns: 120 },
+  );
+  t.ok(lifted > 30, `${lifted} times another rule decides, or none`);
+});
+
 t.test('on several file systems, to the verdict', async (t) => {
   let denied = 0;
   fc.assert(
@@ -140,7 +162,7 @@ t.test('what the canary is to try', async (t) => {
   let tried = 0;
   let rules = 0;
   fc.assert(
-    fc.property(hardeningDocuments, (documents) => {
+    fc.property(fc.oneof(hardeningDocuments, exceptedDocuments), (documents) => {
       const { image, ids } = prepare(documents, plainPaths(applets));
       const { tries, untried } = tryOperations(documents, { applets });
       tried += tries.length;

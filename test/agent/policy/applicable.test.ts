@@ -10,6 +10,7 @@ import {
   canEnd,
   documentAt,
   documentsHere,
+  endedKeyOf,
   isOutdated,
 } from '../../../agent/policy/applicable.ts';
 
@@ -47,7 +48,8 @@ function facts(firmware: Partial<FirmwareFacts> = {}, more: Partial<ApplicableFa
   return {
     firmware: { ...affected, ...firmware },
     fileDigest: () => ({ sha256: build, isInImage: true }),
-    certainMs: null,
+    time: { certainMs: null, nowMs: null },
+    ended: new Set(),
     ...more,
   };
 }
@@ -100,7 +102,7 @@ t.test('what is not known, or could be forged, is taken for vulnerable', async (
 
 t.test('a fixed firmware and an expiry propose its end, and end it where that is signed', async (t) => {
   const fixed = facts({ version: '1.1.4' });
-  const late = facts({}, { certainMs: afterwards });
+  const late = facts({}, { time: { certainMs: afterwards, nowMs: null } });
   for (const [of, why] of [
     [fixed, 'firmware 1.1.4 is fixed'],
     [late, 'expired'],
@@ -108,7 +110,7 @@ t.test('a fixed firmware and an expiry propose its end, and end it where that is
     t.same(here(shield(), of), { inForce: true, state: 'retire-proposed', why });
     t.same(here(shield({ retireAutomatically: true }), of), { inForce: false, state: 'retired', why });
   }
-  const theDay = facts({}, { certainMs: Date.UTC(2027, 5, 1, 23, 59) });
+  const theDay = facts({}, { time: { certainMs: Date.UTC(2027, 5, 1, 23, 59), nowMs: afterwards } });
   t.equal(here(shield(), theDay).state, 'applies', 'its last day counts to the end');
   t.equal(here(shield({ mode: 'off' }), late).state, 'off');
   t.equal(here(shield({ mode: 'learn' }), late).inForce, false);
@@ -116,7 +118,7 @@ t.test('a fixed firmware and an expiry propose its end, and end it where that is
 
 t.test('time goes on without the device being asked again', async (t) => {
   const { states } = documentsHere([shield(), shield({ retireAutomatically: true })], facts());
-  const now = states.map((one) => documentAt(one, afterwards));
+  const now = states.map((one) => documentAt(one, { certainMs: afterwards, nowMs: null }));
   t.same(
     now.map(({ state }) => state),
     ['retire-proposed', 'retired'],
@@ -129,14 +131,51 @@ t.test('time goes on without the device being asked again', async (t) => {
   );
   t.same(states.map(canEnd), [false, true]);
   t.same(
-    states.map((one) => documentAt(one, null)),
+    states.map((one) => documentAt(one, { certainMs: null, nowMs: afterwards })),
     states,
   );
   const [, gone] = now;
-  t.same(gone && documentAt(gone, 0), gone, 'what is retired stays so');
+  t.same(gone && documentAt(gone, { certainMs: 0, nowMs: 0 }), gone, 'what is retired stays so');
 });
 
 t.test('other documents stay as they are', async (t) => {
   const documents = [shield()];
   t.equal(documentsHere(documents, facts()).documents, documents, 'the very array');
+});
+
+t.test('an exception holds while it is known not to be over, and never again', async (t) => {
+  const exception: PolicyDocument = {
+    apiVersion: 'husk/v1',
+    kind: 'Exception',
+    metadata: { name: 'x' },
+    spec: {
+      owner: 'netops',
+      reason: 'a backup',
+      expires,
+      of: { shield: 'cve', rule: 'r' },
+      exec: { paths: ['/usr/bin/tar'] },
+    },
+  };
+  const before = Date.UTC(2027, 4, 1);
+  const at = (nowMs: number | null, more: Partial<ApplicableFacts> = {}) =>
+    here(exception, facts({}, { time: { certainMs: null, nowMs }, ...more }));
+  t.same(at(before), { inForce: true, state: 'applies', why: undefined });
+  t.match(at(null), { inForce: false, state: 'inactive' });
+  t.match(at(afterwards), { inForce: false, state: 'ended' });
+  const [over] = documentsHere(
+    [exception],
+    facts({}, { time: { certainMs: null, nowMs: afterwards } }),
+  ).states;
+  t.ok(over);
+  if (over === undefined) return;
+  t.match(at(before, { ended: new Set([endedKeyOf(over)]) }), { inForce: false, state: 'ended' });
+  t.equal(documentAt(over, { certainMs: null, nowMs: before }).state, 'ended', 'a clock that is set back');
+  const [holding] = documentsHere(
+    [exception],
+    facts({}, { time: { certainMs: null, nowMs: before } }),
+  ).states;
+  const later = holding === undefined ? [] : [documentAt(holding, { certainMs: null, nowMs: afterwards })];
+  t.equal(later[0]?.state, 'ended');
+  t.equal(isOutdated([holding ?? over], later), true);
+  t.equal(canEnd(over), true);
 });

@@ -2,11 +2,13 @@
 
 import fc from 'fast-check';
 import type {
+  Exception,
   ExecMatch,
   HardeningPolicy,
   HardeningRule,
   Mode,
   PathMatch,
+  PolicyDocument,
   Subject,
 } from '../../../agent/contract/policy.ts';
 import { capabilityNumber } from '../../../agent/policy/capabilities.ts';
@@ -185,6 +187,66 @@ const policy = (name: string, whom: fc.Arbitrary<Subject>): fc.Arbitrary<Hardeni
         },
       })),
   );
+
+/** What an exception may say of a rule that has this word; of a default, that of its operation. */
+const exceptedWord = (of: Pick<HardeningRule, 'exec' | 'file' | 'privilege' | 'kernel'>) => {
+  if (of.exec !== undefined) return execMeant.map((exec) => ({ exec }));
+  if (of.privilege !== undefined) return fc.constantFrom(...privileges).map((privilege) => ({ privilege }));
+  if (of.kernel !== undefined) return fc.constantFrom(...kernels).map((kernel) => ({ kernel }));
+  if (of.file === undefined) return fc.constant({ memory: { writeExecute: true as const } });
+  const words = Object.keys(of.file);
+  return fc
+    .tuple(fc.constantFrom(...(words.length === 0 ? ['read'] : words)), pathMeant)
+    .map(([word, match]) => ({ file: { [word]: match } }));
+};
+const privileges = [
+  { setuid: true },
+  { ptrace: true },
+  { capabilities: ['net_raw'] },
+  { capabilities: ['all'] },
+] as const;
+const kernels = [{ module: true }, { bpf: true, perf: true }] as const;
+
+/** Of rules and defaults of these policies. */
+function exceptionFrom(policies: readonly HardeningPolicy[]): fc.Arbitrary<readonly Exception[]> {
+  const denials = policies.flatMap(({ metadata, spec }) => [
+    ...spec.rules
+      .filter(({ action }) => action === 'deny')
+      .map((one) => ({ policy: metadata.name, rule: one.id, word: exceptedWord(one) })),
+    ...(['exec', 'write', 'create', 'mount'] as const)
+      .filter((name) => spec.default?.[name] === 'deny')
+      .map((name) => ({
+        policy: metadata.name,
+        rule: `default-${name}`,
+        word: exceptedWord(name === 'exec' ? { exec: {} } : { file: { [name]: {} } }),
+      })),
+  ]);
+  if (denials.length === 0) return fc.constant([]);
+  const one = fc.constantFrom(...denials).chain(({ policy: name, rule: id, word: words }) =>
+    fc
+      .tuple(words, fc.option(subject, { freq: 3, nil: undefined }))
+      .map(([what, whom]): Exception['spec'] => ({
+        ...{ owner: 'o', reason: 'r', expires: '2040-01-01' },
+        of: { policy: name, rule: id },
+        ...(whom === undefined ? {} : { subject: whom }),
+        ...what,
+      })),
+  );
+  return fc.array(one, { minLength: 1, maxLength: 5, size: 'max' }).map((specs) =>
+    specs.map((spec, at) => ({
+      apiVersion: 'husk/v1',
+      kind: 'Exception',
+      metadata: { name: `x${at}` },
+      spec,
+    })),
+  );
+}
+
+/** The same policies, and exceptions of some of their rules. */
+export const exceptedDocuments: fc.Arbitrary<readonly PolicyDocument[]> = fc
+  .constant(null)
+  .chain(() => hardeningDocuments)
+  .chain((policies) => exceptionFrom(policies).map((exceptions) => [...policies, ...exceptions]));
 
 /** Two of the four mean the same tasks, in other words. */
 export const hardeningDocuments: fc.Arbitrary<readonly HardeningPolicy[]> = subject.chain((shared) =>

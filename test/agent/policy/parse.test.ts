@@ -105,7 +105,7 @@ t.test('each of these is a fault', async (t) => {
       packets,
       ['kind'],
       'Packetpolicy',
-      'kind: has to be PacketPolicy, HardeningPolicy, Shield or AddressSet',
+      'kind: has to be PacketPolicy, HardeningPolicy, Shield, Exception or AddressSet',
     ],
     [packets, ['extra'], 1, 'extra: is not known here'],
     [
