@@ -14,18 +14,20 @@ static __always_inline husk_u16 operation_of_call(const struct call *call)
                                                 : HUSK_OPERATION_SOCKET;
 }
 
-static __always_inline void report_task_call(const struct finding *finding, const struct call *call,
-                                             husk_u64 cgroup)
+static __attribute__((noinline)) int report_task_call(const struct finding *finding, const struct call *call,
+                                                      husk_u64 cgroup)
 {
-    struct told told = {
-        .finding = *finding,
-        .alike = {.target = {call->addr.halves[0], call->addr.halves[1],
-                             call->port | (husk_u64)call->socket_type << 16 | (husk_u64)call->ip_proto << 32},
-                  .operation = operation_of_call(call),
-                  .socket_family = call->socket_family,
-                  .flags = HUSK_OPERATION_TARGET},
+    struct husk_alike alike = {
+        .target = {call->addr.halves[0], call->addr.halves[1],
+                   call->port | (husk_u64)call->socket_type << 16 | (husk_u64)call->ip_proto << 32},
+        .operation = operation_of_call(call),
+        .socket_family = call->socket_family,
+        .flags = HUSK_OPERATION_TARGET,
     };
-    tell_operation(&told, bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0));
+    struct husk_repeats fresh;
+    struct husk_task *task = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
+    tell_operation(finding, &alike, &fresh, NULL, task);
+    return 0;
 }
 
 #define REPORT_CALL report_task_call

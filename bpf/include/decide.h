@@ -75,6 +75,7 @@ struct judge {
     husk_u32 slot;
     bool is_canary;
     bool is_trial;
+    bool is_observed; /* told of, although it is allowed */
 };
 
 /* Where the rule is kept; DENIALS_KEPT: nowhere, there were too many. */
@@ -268,26 +269,36 @@ GLOBAL husk_ask_rest(struct asked *asked)
     return 0;
 }
 
-static __always_inline void report_operation(const struct judge *judge, const struct operation *operation,
-                                             husk_u32 rule, husk_u8 verdict, husk_u8 mode, husk_u8 flags)
+/* `mode`: HUSK_MODE_, and flags of the operation << 8. */
+static __always_inline int report_operation(const struct judge *judge, const struct operation *operation,
+                                            husk_u32 rule, husk_u32 verdict, husk_u32 mode)
 {
-    /* What it is started as, whether the policy asks for that or not. */
-    husk_u64 started_as =
-        operation->typed && judge->task ? husk_typed_name(judge->task, operation->typed) : operation->applet;
-    struct told told = {
-        .finding = {.serial = judge->serial,
-                    .rule = rule,
-                    .hook = operation->hook,
-                    .verdict = verdict,
-                    .mode = mode,
-                    .reason = rule == HUSK_RULE_NONE ? HUSK_REASON_DEFAULT : HUSK_REASON_RULE},
-        .alike = {.value = operation->number ? operation->number : started_as,
-                  .operation = operation->operation,
-                  .traits = operation->traits,
-                  .flags = flags},
-        .dentry = operation->dentry,
-    };
-    tell_operation(&told, judge->task);
+    struct husk_task *task = judge->task;
+    struct finding finding = {.serial = judge->serial,
+                              .rule = rule,
+                              .hook = operation->hook,
+                              .verdict = verdict,
+                              .mode = mode,
+                              .reason = rule == HUSK_RULE_NONE ? HUSK_REASON_DEFAULT : HUSK_REASON_RULE};
+    if (!task) {
+        count_total(HUSK_TOTAL_CALL_EVENTS_LOST);
+        return 0;
+    }
+    struct husk_alike *alike = task_alike(task);
+    __builtin_memset(alike, 0, sizeof(*alike));
+    alike->value = operation->number ? operation->number : operation->applet;
+    alike->operation = operation->operation;
+    alike->traits = operation->traits;
+    alike->flags = mode >> 8;
+    tell_operation(&finding, alike, task_repeats(task), operation->dentry, task);
+    return 0;
+}
+
+/* What is told of an execve is the name that it is started by, too. */
+static __always_inline void name_operation(const struct judge *judge, struct operation *operation)
+{
+    if (operation->typed && judge->task)
+        operation->applet = husk_typed_name(judge->task, operation->typed);
 }
 
 struct program_round {
@@ -498,18 +509,20 @@ static __always_inline const struct husk_operations *open_judge(struct judge *ju
 }
 
 /* 0, or the errno to refuse with, negative. */
-static __always_inline int judge_operation(const struct operation *operation)
+static __always_inline int judge_operation(struct operation *operation)
 {
     struct judge judge = {};
     int answer;
     const struct husk_operations *all = open_judge(&judge, operation->operation, &answer);
     if (!all || operation->operation >= HUSK_OPERATION_COUNT)
         return answer;
-    bool is_observed = !judge.is_canary && (all->observed[operation->operation] & judge.subjects);
+    judge.is_observed = !judge.is_canary && (all->observed[operation->operation] & judge.subjects);
     judge.subjects &= all->subjects[operation->operation];
     if (!judge.subjects) {
-        if (is_observed)
-            report_operation(&judge, operation, HUSK_RULE_NONE, HUSK_VERDICT_ALLOW, HUSK_MODE_ENFORCE, 0);
+        if (judge.is_observed) {
+            name_operation(&judge, operation);
+            report_operation(&judge, operation, HUSK_RULE_NONE, HUSK_VERDICT_ALLOW, HUSK_MODE_ENFORCE);
+        }
         return answer;
     }
 
@@ -531,22 +544,23 @@ static __always_inline int judge_operation(const struct operation *operation)
     }
     count_total(HUSK_TOTAL_CALLS);
     husk_u32 would_deny = husk_standing_would_deny(&asked);
+    name_operation(&judge, operation);
     if (would_deny != HUSK_RULE_NONE) {
         count_rule(would_deny, 0);
-        report_operation(&judge, operation, would_deny, HUSK_VERDICT_DENY, HUSK_MODE_MONITOR, 0);
+        report_operation(&judge, operation, would_deny, HUSK_VERDICT_DENY, HUSK_MODE_MONITOR);
     }
     if (denial == HUSK_RULE_NONE) {
         count_rule(asked.allowed, 0);
-        if (is_observed && would_deny == HUSK_RULE_NONE)
-            report_operation(&judge, operation, asked.allowed, HUSK_VERDICT_ALLOW, HUSK_MODE_ENFORCE, 0);
+        if (judge.is_observed && would_deny == HUSK_RULE_NONE)
+            report_operation(&judge, operation, asked.allowed, HUSK_VERDICT_ALLOW, HUSK_MODE_ENFORCE);
         return 0;
     }
     count_rule(denial, 0);
     bool kills = operation->too_late || (husk_standing_kills(&asked) && !judge.is_trial);
     if (kills)
         bpf_send_signal(SIGKILL);
-    report_operation(&judge, operation, denial, HUSK_VERDICT_DENY, HUSK_MODE_ENFORCE,
-                     kills ? HUSK_OPERATION_KILLED : 0);
+    report_operation(&judge, operation, denial, HUSK_VERDICT_DENY,
+                     HUSK_MODE_ENFORCE | (kills ? HUSK_OPERATION_KILLED << 8 : 0));
     return -EPERM;
 }
 

@@ -12,18 +12,11 @@
 #include "emit.h"
 #include "hardening_maps.h"
 
-/* What was found, and about what. */
-struct told {
-    struct finding finding;
-    struct husk_alike alike; /* `program` and `period` are filled in here */
-    struct dentry *dentry;   /* NULL: it has no path */
-};
-
 /* What of the path makes it the same object: nothing that has to be walked for. */
 static __always_inline void alike_path(struct husk_alike *alike, struct dentry *dentry)
 {
     struct inode *folder = dentry->d_parent->d_inode;
-    alike->target[0] = dentry->d_name.hash_len;
+    alike->target[0] = (husk_u64)dentry->d_name.hash << 32 | dentry->d_name.len;
     alike->target[1] = folder ? folder->i_ino : 0;
     alike->target[2] = dentry->d_sb->s_dev;
 }
@@ -56,9 +49,12 @@ static __always_inline bool may_observe(husk_u32 period)
 }
 
 /* Whether this is the first in its period, which is to be told by a record. */
-static __always_inline bool is_first_alike(const struct husk_alike *alike, husk_u64 now)
+static __always_inline bool is_first_alike(const struct husk_alike *alike, struct husk_repeats *fresh,
+                                           husk_u64 now)
 {
-    struct husk_repeats fresh = {.first_ns = now, .last_ns = now};
+    fresh->first_ns = now;
+    fresh->last_ns = now;
+    fresh->count = 0;
     if (count_repeat(alike, now))
         return false;
     if (alike->verdict == HUSK_VERDICT_ALLOW && !may_observe(alike->period)) {
@@ -66,7 +62,7 @@ static __always_inline bool is_first_alike(const struct husk_alike *alike, husk_
         return false;
     }
     /* Another CPU may have been first meanwhile. Without room for it, it is told each time. */
-    return bpf_map_update_elem(&repeats, alike, &fresh, BPF_NOEXIST) == 0 || !count_repeat(alike, now);
+    return bpf_map_update_elem(&repeats, alike, fresh, BPF_NOEXIST) == 0 || !count_repeat(alike, now);
 }
 
 /* Names of the path into the event, from its end. */
@@ -119,28 +115,41 @@ static __always_inline void describe_task(struct husk_operation_event *event, co
         event->flags |= HUSK_EVENT_LINEAGE_FULL;
 }
 
-/* By the task that does it. `task`: its record; NULL: it has none. */
-static __attribute__((noinline)) int tell_operation(struct told *told, const struct husk_task *task)
+/* Where a task's record has room for what is told: no stack has it on 6.1, and the path that was there is
+ * judged by now. */
+static __always_inline struct husk_alike *task_alike(struct husk_task *task)
+{
+    _Static_assert(sizeof(struct husk_alike) + sizeof(struct husk_repeats) <= sizeof(task->rest), "room");
+    return (struct husk_alike *)&task->rest[0];
+}
+static __always_inline struct husk_repeats *task_repeats(struct husk_task *task)
+{
+    return (struct husk_repeats *)&task->rest[sizeof(struct husk_alike) / 8];
+}
+
+/* By the task that does it. `alike`: filled in but for the task, the path and the verdict. `task`: its
+ * record; NULL: it has none. */
+static __always_inline void tell_operation(const struct finding *finding, struct husk_alike *alike,
+                                           struct husk_repeats *fresh, struct dentry *dentry,
+                                           const struct husk_task *task)
 {
     husk_u64 now = bpf_ktime_get_boot_ns();
-    struct husk_alike *alike = &told->alike;
-    struct dentry *dentry = told->dentry;
     if (task)
         alike->program = task->lineage[0];
     if (dentry)
         alike_path(alike, dentry);
-    alike->rule = told->finding.rule;
-    alike->verdict = told->finding.verdict;
-    alike->mode = told->finding.mode;
+    alike->rule = finding->rule;
+    alike->verdict = finding->verdict;
+    alike->mode = finding->mode;
     alike->period = now >> HUSK_PERIOD_SHIFT;
-    if (!is_first_alike(alike, now))
-        return 0;
+    if (!is_first_alike(alike, fresh, now))
+        return;
     struct husk_operation_event *event = bpf_ringbuf_reserve(&call_events, sizeof(*event), 0);
     if (!event) {
         count_total(HUSK_TOTAL_CALL_EVENTS_LOST);
-        return 0;
+        return;
     }
-    event_head(&event->head, &told->finding, HUSK_EVENT_OPERATION, sizeof(*event), now);
+    event_head(&event->head, finding, HUSK_EVENT_OPERATION, sizeof(*event), now);
     event->alike = *alike;
     event->device = 0;
     event->names_length = 0;
@@ -153,7 +162,6 @@ static __attribute__((noinline)) int tell_operation(struct told *told, const str
         write_names(event, dentry);
     }
     bpf_ringbuf_submit(event, 0);
-    return 0;
 }
 
 #endif
