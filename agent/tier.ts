@@ -27,7 +27,7 @@ export function deviceTier(guards: GuardTier | null, { connect }: KernelTrials):
 
 /**
  * How programs of these guards are passed over; null: they are not. A trampoline leaves a program out that is at work on its
- * CPU, which takes a task that was put in between; since Linux 6.2 it does so with programs on functions alone.
+ * CPU, which takes a task that was put in between; newer kernels (6.1 and later) do so with programs on functions alone.
  * `leavesLsmOut`: the kernel is older.
  */
 export function passedOver(
