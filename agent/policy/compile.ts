@@ -15,6 +15,7 @@ import type { PolicyDocument, Tier } from '../contract/policy.ts';
 import { RefusalError } from '../contract/refusal.ts';
 import { HardeningCompiler } from './compile-hardening.ts';
 import { PacketCompiler } from './compile-packets.ts';
+import { exceptedId, exceptionsOf } from './exceptions.ts';
 import { type FollowingTables, followCgroups, followInterfaces, followPaths } from './following.ts';
 import { activeMode } from './ids.ts';
 import { launchPlans } from './launch-rules.ts';
@@ -52,7 +53,7 @@ export function compile(written: readonly PolicyDocument[], facts: DeviceFacts):
     tables,
     zones: zonesOf(documents),
     rules,
-    launch: launchPlans(activeHardening(documents)),
+    launch: launchPlans(activeHardening(documents), new Set(exceptionsOf(documents).map(exceptedId))),
     sets: [...packets.sets(), ...hardening.sets()],
     settings: packets.settings(facts),
     leftOut: packets.leftOut(facts),

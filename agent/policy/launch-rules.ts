@@ -31,14 +31,20 @@ const anySocket = -1;
 /** LAUNCH_BENEATH_MAX and LAUNCH_SOCKETS_MAX are above what one rule can ask for; of more rules the rest is not handed on. */
 const linesMax = 512;
 
-/** One plan for each executable of which something can be handed on. `policies`: those that are not off. */
-export function launchPlans(policies: readonly HardeningPolicy[]): readonly LaunchPlan[] {
+/**
+ * One plan for each executable of which something can be handed on. `policies`: those that are not off. `lifted`: ids of rules that
+ * exceptions lift for some objects, which no launcher can.
+ */
+export function launchPlans(
+  policies: readonly HardeningPolicy[],
+  lifted: ReadonlySet<string>,
+): readonly LaunchPlan[] {
   const plans = new Map<string, { lines: string[]; rules: { id: string; passes: string }[] }>();
   for (const policy of policies) {
     const executables = plainExecutables(policy);
     for (const rule of policy.spec.rules) {
       const isDenied = rule.action === 'deny' && activeMode(policy.spec.mode, rule.mode) === 'enforce';
-      const handed = isDenied ? handOn(rule) : null;
+      const handed = isDenied && !lifted.has(ruleId(policy, rule)) ? handOn(rule) : null;
       if (handed === null) continue;
       for (const executable of executables) {
         const plan = plans.get(executable) ?? { lines: [], rules: [] };

@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { HardeningPolicy } from '../../agent/contract/policy.ts';
 import { LaunchFiles, rulesName } from '../../agent/launch-files.ts';
 import { DiskFiles } from '../../agent/os/files.ts';
 import { makeLog } from '../../agent/os/log.ts';
@@ -58,7 +59,7 @@ function openSite(t: Test): Site {
 }
 
 function plansFor({ folder, program }: Site) {
-  return launchPlans([
+  const policies: readonly HardeningPolicy[] = [
     {
       apiVersion: 'husk/v1',
       kind: 'HardeningPolicy',
@@ -89,7 +90,8 @@ function plansFor({ folder, program }: Site) {
         ],
       },
     },
-  ]);
+  ];
+  return launchPlans(policies, new Set());
 }
 
 /** What is tried, and what it says where it is denied. */

@@ -35,7 +35,11 @@ t.test(
     t.match(passedOver('B', { ...now, preemption: 'unknown' }), /unknown/);
     t.equal(passedOver('B', { ...now, preemption: 'voluntary' }), null);
     t.equal(passedOver('A', now), null);
-    t.match(passedOver('A', { ...now, leavesLsmOut: true }), /passed over/, 'of older kernels LSM programs too');
+    t.match(
+      passedOver('A', { ...now, leavesLsmOut: true }),
+      /passed over/,
+      'of older kernels LSM programs too',
+    );
     t.equal(passedOver('C', now), null);
   },
 );

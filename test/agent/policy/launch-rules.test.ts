@@ -20,8 +20,9 @@ const policy = (
     ...spec,
   },
 });
-const lines = (...rules: Omit<HardeningRule, 'action' | 'id'>[]) =>
-  launchPlans([policy(rules)])[0]?.lines ?? [];
+const plansOf = (policies: readonly HardeningPolicy[], ...lifted: string[]) =>
+  launchPlans(policies, new Set(lifted));
+const lines = (...rules: Omit<HardeningRule, 'action' | 'id'>[]) => plansOf([policy(rules)])[0]?.lines ?? [];
 
 t.test('kinds of calls are handed on', async (t) => {
   t.strictSame(lines({ kernel: { module: true, bpf: true } }), ['deny module', 'deny bpf']);
@@ -65,12 +66,12 @@ t.test('a rule is handed on whole or not at all', async (t) => {
   t.strictSame(lines({ connect: { protocol: 'tcp', ports: 25 } }), []);
   t.strictSame(lines({ connect: {} }), [], 'UDP is none of it');
   t.strictSame(lines({ exec: {} }), []);
-  t.strictSame(launchPlans([policy([{ kernel: { bpf: true } }], { mode: 'monitor' })]), []);
+  t.strictSame(plansOf([policy([{ kernel: { bpf: true } }], { mode: 'monitor' })]), []);
 });
 
 t.test('only subjects that are a program and all that comes from it', async (t) => {
   const of = (subject: HardeningPolicy['spec']['subject']) =>
-    launchPlans([policy([{ kernel: { bpf: true } }], { subject })]).map(({ executable }) => executable);
+    plansOf([policy([{ kernel: { bpf: true } }], { subject })]).map(({ executable }) => executable);
   t.strictSame(of({ executable: ['/a', '/b'] }), ['/a', '/b']);
   t.strictSame(of({ executable: '/a', descendants: false }), []);
   t.strictSame(of({ executable: '/a', user: 0 }), []);
@@ -81,11 +82,16 @@ t.test('only subjects that are a program and all that comes from it', async (t) 
 
 t.test('two lists of one thing are not added up', async (t) => {
   const list = (under: string) => ({ file: { write: { except: { under: [under] } } } });
-  const [plan] = launchPlans([policy([list('/a'), list('/b'), { kernel: { bpf: true } }])]);
+  const [plan] = plansOf([policy([list('/a'), list('/b'), { kernel: { bpf: true } }])]);
   t.strictSame(plan?.lines, ['handle write', 'beneath write /a', 'deny bpf']);
   t.strictSame(
     plan?.rules.map(({ id }) => id),
     ['p/r0', 'p/r2'],
   );
-  t.strictSame(launchPlans([policy([list('/a'), list('/a')])])[0]?.rules.length, 2, 'the same twice is');
+  t.strictSame(plansOf([policy([list('/a'), list('/a')])])[0]?.rules.length, 2, 'the same twice is');
+});
+
+t.test('what an exception lifts for some is not handed on for all', async (t) => {
+  const both = [policy([{ kernel: { bpf: true } }, { kernel: { perf: true } }])];
+  t.strictSame(plansOf(both, 'p/r0')[0]?.lines, ['deny perf']);
 });
