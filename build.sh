@@ -260,6 +260,18 @@ launcher() {
     settle launcher
 }
 
+# What stands in for a daemon when the shield library is tried: runs in any guest, so it needs no library.
+stand_in() {
+    local output=build/shields/stubd sources=(firmware-integration/shields/simulate/*.c) command
+    command=(gcc -std=gnu11 -Os -Wall -Wextra -Wno-unused-parameter -Wshadow -Werror -static -s
+        -ffunction-sections -Wl,--gc-sections "${sources[@]}")
+    stale stand_in "$output" "${sources[@]}" firmware-integration/shields/simulate/*.h "${command[*]}" || return 0
+    say "gcc -static ${sources[0]%/*}/*.c -> $output"
+    mkdir -p "$(dirname "$output")"
+    quietly "${command[@]}" -o "$output"
+    settle stand_in
+}
+
 addon() {
     local output=build/native/husk.node command
     command=(gcc -std=gnu11 -Os -Wall -Wextra -Wshadow -Werror -fPIC -fvisibility=hidden
@@ -312,6 +324,7 @@ build() {
     policy_templates
     witness
     launcher
+    stand_in
     addon
     bundle agent/main.ts build/husk-agent.cjs
     bundle fleet/main.ts build/husk.cjs
@@ -374,7 +387,7 @@ check() {
     biome check .
     say 'tsc -p .'
     tsc -p .
-    mapfile -t sources < <(find bpf native test \( -name '*.c' -o -name '*.h' \) | sort)
+    mapfile -t sources < <(find bpf firmware-integration native test \( -name '*.c' -o -name '*.h' \) | sort)
     say 'clang-format-19 --dry-run -Werror'
     clang-format-19 --dry-run -Werror "${sources[@]}"
     say 'tap test/tidy.test.ts'
