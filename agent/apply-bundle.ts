@@ -433,6 +433,21 @@ export class BundleApplier {
     return this.#parts.maker.documentsNow(this.#made?.documents ?? []);
   }
 
+  /**
+   * Makes the confirmed bundle anew where paths that it names lead elsewhere than when its tables were made: after a
+   * mount, or where an executable came to be another. False: they lead where they did, or it could not be made, which is
+   * said; null: a bundle is being applied, ask again. Throws RefusalError, where a path leads nowhere.
+   */
+  async followPaths(): Promise<boolean | null> {
+    const { kernel, maker } = this.#parts;
+    if (this.#working !== null) return null;
+    return this.#inTurn(async () => {
+      if (this.#working !== null) return null;
+      if (this.#made === null || kernel.holds(maker.pathTables(this.#made))) return false;
+      return (await this.#renew()) === true;
+    });
+  }
+
   state(): ApplyState {
     const record = this.#parts.kernel.status().inForce;
     return {

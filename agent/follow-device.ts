@@ -34,9 +34,11 @@ export interface DeviceNow {
 
 export interface FollowParts {
   readonly kernel: Pick<Kernel, 'attach' | 'followAddresses'>;
-  readonly applier: Pick<BundleApplier, 'state' | 'follow' | 'enforceAgain'>;
+  readonly applier: Pick<BundleApplier, 'state' | 'follow' | 'followPaths' | 'enforceAgain'>;
   readonly floor: Pick<Floor, 'follow' | 'isLaid'>;
   readonly device: () => DeviceNow;
+  /** What is mounted, as text that differs where that does. */
+  readonly mounts: () => string;
   /** What is said of rules hangs on it, and nothing tells that it has changed. */
   readonly ipsecByPolicy: () => boolean;
   readonly cgroupId: (path: string) => bigint | null;
@@ -51,6 +53,10 @@ export interface FollowParts {
 const lookEveryMs = 1_000;
 /** Between two tries to enforce what could not be enforced at start: compiling and proving are not for nothing. */
 const enforceEveryMs = 30_000;
+/** Paths are looked at again although nothing was mounted: a link may lead elsewhere, an executable be another. */
+const pathsEveryMs = 30_000;
+/** Between two generations that are made anew for paths: where something is mounted all the time. */
+const pathsPauseMs = 5_000;
 const working: ReadonlySet<string> = new Set(['fetching', 'verified', 'trial']);
 
 export class DeviceFollower {
@@ -61,6 +67,10 @@ export class DeviceFollower {
   #floored: string | null = null;
   #hooks: readonly AttachedHook[] = [];
   #isIpsecByPolicy = false;
+  #mounted: string | null = null;
+  /** When paths are looked at without a mount, and before when not; boot time. */
+  #pathsDueMs = 0;
+  #pathsFromMs = 0;
   /** As of the last look at a policy that is known; null: there was none. */
   #covered: readonly CoveredInterface[] | null = null;
   /** The last complaint, so that it is not said once a second. */
@@ -104,6 +114,7 @@ export class DeviceFollower {
       const otherIpsec = this.#parts.ipsecByPolicy() !== this.#isIpsecByPolicy;
       if (otherIpsec) this.#isIpsecByPolicy = !this.#isIpsecByPolicy;
       if (addressed || attached || followed || lifted || otherIpsec) this.#parts.onChange();
+      await this.#followPaths();
     } catch (error) {
       // A cgroup that vanished meanwhile, say: the next look tries again.
       this.#complain(messageOf(error));
@@ -228,6 +239,25 @@ export class DeviceFollower {
       isKnown: image !== null,
       isWorking: assignment !== null && working.has(assignment.result),
     };
+  }
+
+  /**
+   * Last, since it may take a moment: paths are resolved, and where one leads elsewhere a generation is made anew. The
+   * applier says that it has changed. Until it is in force, objects are found where they were.
+   */
+  async #followPaths(): Promise<void> {
+    const { applier, clock, log, mounts } = this.#parts;
+    const now = clock.bootMs();
+    const mounted = mounts();
+    if (now < this.#pathsFromMs || (mounted === this.#mounted && now < this.#pathsDueMs)) return;
+    // What fails is tried again when it is due, and not at each look.
+    this.#mounted = mounted;
+    this.#pathsDueMs = now + pathsEveryMs;
+    const isMade = await applier.followPaths();
+    if (isMade === null) this.#mounted = null;
+    if (isMade !== true) return;
+    this.#pathsFromMs = clock.bootMs() + pathsPauseMs;
+    log.info({}, 'device: paths lead elsewhere, tables made anew');
   }
 
   #subjectKey(cgroups: readonly string[]): string {

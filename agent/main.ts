@@ -51,6 +51,7 @@ import { readFirmware } from './os/firmware.ts';
 import { makeLog } from './os/log.ts';
 import { findHardwareId, hardwareIdOfMac, readMachine } from './os/machine.ts';
 import { runWithMoreHeap } from './os/more-heap.ts';
+import { mountsText } from './os/mounts.ts';
 import { readPreemption } from './os/preemption.ts';
 import { systemRandom } from './os/random.ts';
 import { readSynCookies } from './os/syn-cookies.ts';
@@ -261,6 +262,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     floor,
     device: deviceNow,
     ipsecByPolicy: () => readIpsecByPolicy(addon),
+    mounts: mountsText,
     cgroupId,
     xdpMode: config.xdpMode,
     tc: features.tcx === 0 ? 'tcx' : 'clsact',

@@ -11,7 +11,7 @@ import type { DocumentState } from './contract/state.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { documentAt, endedKeyOf } from './policy/applicable.ts';
 import { baseline } from './policy/baseline.ts';
-import { compile, compileFollowing } from './policy/compile.ts';
+import { compile, compileFollowing, compilePaths } from './policy/compile.ts';
 import type { DeviceView } from './policy/device-view.ts';
 import type { FollowingTables } from './policy/following.ts';
 import type { Tries } from './policy/judgement.ts';
@@ -22,7 +22,7 @@ import {
   mebibytes,
   memoryText,
 } from './policy/kernel-memory.ts';
-import type { DeviceFacts, DevicePaths, TableImage } from './policy/table-image.ts';
+import type { DeviceFacts, DevicePaths, Table, TableImage } from './policy/table-image.ts';
 import { makeTries } from './policy/tries.ts';
 import type { PolicyRequest, PreparedPolicy, TimeNow } from './prepare-policy.ts';
 import { BuiltSetImages } from './set-images.ts';
@@ -166,6 +166,12 @@ export class PolicyMaker {
   follow<T extends Made>(made: T): { readonly made: T; readonly tables: FollowingTables['tables'] } {
     const { image, tables } = this.#following(made.image);
     return { made: { ...made, image }, tables };
+  }
+
+  /** The tables that hang on where paths are, for where they are now; none where no rule needs any. Throws RefusalError. */
+  pathTables({ image }: Made): readonly Table[] {
+    const paths = this.#parts.paths?.() ?? null;
+    return compilePaths(image, paths === null ? {} : { paths });
   }
 
   #following(image: TableImage) {

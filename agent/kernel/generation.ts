@@ -140,6 +140,14 @@ export class Slots {
     }
   }
 
+  /** Whether the slot was filled with these very tables. */
+  holds(slot: Slot, tables: readonly Table[]): boolean {
+    const record = this.record(slot);
+    return (
+      record !== null && tables.every((table) => same(record.tableDigests[table.kind], digestTable(table)))
+    );
+  }
+
   /**
    * Gives what lies in a slot that is not in force a number of its own, before it comes into force again: connections
    * of the generation after it are then older than it, and judged again, not void. False: the slot is empty.

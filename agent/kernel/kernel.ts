@@ -396,6 +396,11 @@ export class Kernel {
     return changed;
   }
 
+  /** Whether what is in force was made with these very tables. */
+  holds(tables: readonly Table[]): boolean {
+    return this.#slots.holds(this.#live.inForce, tables);
+  }
+
   /**
    * Makes the map of the device's own addresses equal to these (16 bytes each). New ones are added before old ones go.
    * Returns entries changed.

@@ -15,8 +15,11 @@ export interface Mount {
   readonly at: string;
 }
 
+/** What is mounted in our mount namespace, as the kernel says it (proc(5), mountinfo). */
+export const mountsText = (): string => readFileSync('/proc/self/mountinfo', 'utf8');
+
 /** Mounts in the order in which they were made: of two at one place the later hides the earlier. */
-export function readMounts(text: string = readFileSync('/proc/self/mountinfo', 'utf8')): Mount[] {
+export function readMounts(text: string = mountsText()): Mount[] {
   return text
     .split('\n')
     .map((line) => line.split(' '))

@@ -40,7 +40,12 @@ function setUp() {
     isKnown: true,
     isLaid: false,
     isIpsecByPolicy: false,
+    mounts: '1 1 8:1 / /',
+    pathLooks: 0,
+    pathsLeadElsewhere: false,
+    pathsFail: null as string | null,
   };
+  const clock = new TestClock();
   const calls: string[] = [];
   let changes = 0;
   const follower = new DeviceFollower({
@@ -63,6 +68,11 @@ function setUp() {
       },
     },
     applier: {
+      followPaths: async () => {
+        world.pathLooks += 1;
+        if (world.pathsFail !== null) throw new Error(world.pathsFail);
+        return world.result === null ? world.pathsLeadElsewhere : null;
+      },
       enforceAgain: async () => null,
       state: () =>
         ({
@@ -88,6 +98,7 @@ function setUp() {
       all: world.interfaces,
       view: { interfaces: world.interfaces, neverDrop: usualNeverDrop },
     }),
+    mounts: () => world.mounts,
     ipsecByPolicy: () => world.isIpsecByPolicy,
     cgroupId: () => world.cgroup,
     xdpMode: 'native',
@@ -95,10 +106,10 @@ function setUp() {
     onChange: () => {
       changes += 1;
     },
-    clock: new TestClock(),
+    clock,
     log: silentLog,
   });
-  return { world, calls, follower, changes: () => changes };
+  return { world, calls, follower, clock, changes: () => changes };
 }
 
 t.test('once at first, and then only when something has changed', async (t) => {
@@ -245,4 +256,48 @@ t.test('IPsec that comes to go by policy, or ceases to, is told', async (t) => {
   }
   t.equal(changes(), before.changes + 2);
   t.equal(calls.length, before.calls, 'nothing else follows from it');
+});
+
+t.test('paths are looked at when something is mounted, and every half minute', async (t) => {
+  const { world, follower, clock } = setUp();
+  await follower.look();
+  await follower.look();
+  t.equal(world.pathLooks, 1, 'at first');
+  world.mounts += '\n2 1 0:30 / /tmp';
+  await follower.look();
+  await follower.look();
+  t.equal(world.pathLooks, 2, 'something was mounted');
+  await clock.advance(29_000);
+  await follower.look();
+  t.equal(world.pathLooks, 2);
+  await clock.advance(1_000);
+  await follower.look();
+  t.equal(world.pathLooks, 3, 'a link may lead elsewhere');
+});
+
+t.test('what is mounted all the time makes no generation after another', async (t) => {
+  const { world, follower, clock } = setUp();
+  world.pathsLeadElsewhere = true;
+  for (let n = 0; n < 10; n++) {
+    world.mounts += '\n3 1 0:31 / /srv';
+    await follower.look();
+    await clock.advance(1_000);
+  }
+  t.equal(world.pathLooks, 2, 'within ten seconds');
+});
+
+t.test('a mount in a trial is followed after it; what fails is tried again when it is due', async (t) => {
+  const { world, follower, clock } = setUp();
+  world.result = 'trial';
+  await follower.look();
+  await follower.look();
+  t.equal(world.pathLooks, 2, 'asked again');
+  world.result = 'confirmed';
+  world.pathsFail = 'stubd names /nowhere, which no file system of this device shows';
+  await follower.look();
+  await follower.look();
+  t.equal(world.pathLooks, 3, 'and not at each look');
+  await clock.advance(30_000);
+  await follower.look();
+  t.equal(world.pathLooks, 4);
 });

@@ -155,10 +155,12 @@ class Ground {
           this.#image = { ...this.#image, leftOut };
           return kernel.follow(tables);
         },
+        followPaths: async () => false,
         enforceAgain: async () => null,
       },
       floor: this.floor,
       device: () => this.#device(),
+      mounts: () => '',
       ipsecByPolicy: () => false,
       cgroupId: () => null,
       xdpMode: parts.xdpMode ?? 'native',
