@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * Running programs: execve and the interpreters it leads to, files mapped executable, memory that is both
- * written and executed. Denied before anything happens, with EPERM.
+ * written and executed, at once or one after the other. Denied before anything happens, with EPERM.
  */
 #include "include/guard.h"
 
@@ -29,9 +29,31 @@ GUARD(mmap_file, mmap_file, struct file *file, unsigned long reqprot, unsigned l
     struct operation operation = {.hook = HUSK_HOOK_MMAP};
     if (!(prot & PROT_EXEC))
         return 0;
-    if (!file) {
-        if (!(prot & PROT_WRITE))
-            return 0;
+    if (prot & PROT_WRITE) {
+        operation.operation = HUSK_OPERATION_WRITE_EXECUTE;
+        int refused = judge_operation(&operation);
+        if (refused)
+            return refused;
+    }
+    if (!file)
+        return 0;
+    operation.operation = HUSK_OPERATION_LOAD;
+    operation.dentry = file->f_path.dentry;
+    operation.traits = traits_of(file);
+    return judge_operation(&operation);
+}
+
+/* Memory that comes to be executable: of a file, and not written here, it is a load; all else was written, by
+ * the task itself or into a file that is mapped shared. */
+GUARD(file_mprotect, file_mprotect, struct vm_area_struct *area, unsigned long reqprot, unsigned long prot)
+{
+    struct operation operation = {.hook = HUSK_HOOK_MMAP};
+    husk_u64 flags = area->vm_flags;
+    struct file *file = area->vm_file;
+    FORGET(file); /* or it is read twice, and checked once */
+    if (!(prot & PROT_EXEC) || ((flags & VM_EXEC) && !(prot & PROT_WRITE)))
+        return 0;
+    if (!file || area->anon_vma || (flags & VM_WRITE) || (prot & PROT_WRITE)) {
         operation.operation = HUSK_OPERATION_WRITE_EXECUTE;
         return judge_operation(&operation);
     }

@@ -22,6 +22,16 @@ GUARD(task_fix_setuid, task_fix_setuid, struct cred *new, const struct cred *old
     return judge_number(HUSK_OPERATION_SETUID, HUSK_HOOK_PRIVILEGE, (husk_u64) new->euid.val + 1);
 }
 
+GUARD(task_fix_setgid, task_fix_setgid, struct cred *new, const struct cred *old)
+{
+    return judge_number(HUSK_OPERATION_SETUID, HUSK_HOOK_PRIVILEGE, 0);
+}
+
+GUARD(task_fix_setgroups, task_fix_setgroups, struct cred *new, const struct cred *old)
+{
+    return judge_number(HUSK_OPERATION_SETUID, HUSK_HOOK_PRIVILEGE, 0);
+}
+
 GUARD(capable, capable, const struct cred *cred, void *ns, int cap, unsigned int options)
 {
     /* The kernel only wonders: nothing is done, and a denial would be of something that was not asked. */

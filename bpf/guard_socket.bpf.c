@@ -91,6 +91,14 @@ static __always_inline int judge_task_call(struct call *call, husk_u32 operation
     return result.verdict == HUSK_VERDICT_DENY ? -EPERM : answer;
 }
 
+/* An IPv4 address in IPv6 clothes is judged as what goes out on the wire. Whether it is one. */
+static __always_inline bool take_family6(struct call *call)
+{
+    bool is_mapped = call->addr.halves[0] == 0 && call->addr.words[2] == bpf_htonl(0x0000ffff);
+    call->family = is_mapped ? HUSK_FAMILY_IPV4 : HUSK_FAMILY_IPV6;
+    return is_mapped;
+}
+
 /* What the call is about; a family without such an address has none. */
 static __always_inline void take_address(struct call *call, struct sockaddr *address, int length)
 {
@@ -111,10 +119,9 @@ static __always_inline void take_address(struct call *call, struct sockaddr *add
         call->family = HUSK_FAMILY_IPV4;
     } else if (found.family == AF_INET6) {
         __builtin_memcpy(&call->addr, found.addr6, sizeof(call->addr));
-        bool is_mapped = call->addr.halves[0] == 0 && call->addr.words[2] == bpf_htonl(0x0000ffff);
+        bool is_mapped = take_family6(call);
         if (call->call == HUSK_CALL_TASK_CONNECT && call->addr.halves[0] == 0 && call->addr.words[3] == 0)
             call->addr.words[3] = is_mapped ? bpf_htonl(0x7f000001) : call->addr.words[2] ? 0 : bpf_htonl(1);
-        call->family = is_mapped ? HUSK_FAMILY_IPV4 : HUSK_FAMILY_IPV6;
     }
 }
 
@@ -143,6 +150,29 @@ GUARD(socket_bind, socket_bind, struct socket *socket, struct sockaddr *address,
     struct call call = {.call = HUSK_CALL_TASK_BIND, .hook = HUSK_HOOK_BIND};
     take_socket(&call, socket);
     take_address(&call, address, length);
+    return judge_task_call(&call, HUSK_OPERATION_BIND);
+}
+
+/* A socket that was never bound gets a port when it listens. */
+GUARD(socket_listen, socket_listen, struct socket *socket)
+{
+    struct call call = {.call = HUSK_CALL_TASK_BIND, .hook = HUSK_HOOK_BIND};
+    struct sock *sock = socket->sk;
+    FORGET(sock); /* or it is read twice, and checked once */
+    if (!sock)
+        return 0;
+    take_socket(&call, socket);
+    call.socket_family = sock->__sk_common.skc_family;
+    call.port = sock->__sk_common.skc_num;
+    if (call.socket_family == AF_INET) {
+        address_from_ipv4(&call.addr, sock->__sk_common.skc_rcv_saddr);
+        call.family = HUSK_FAMILY_IPV4;
+    } else if (call.socket_family == AF_INET6) {
+        const union address *address = (const void *)&sock->__sk_common.skc_v6_rcv_saddr;
+        call.addr.halves[0] = address->halves[0];
+        call.addr.halves[1] = address->halves[1];
+        take_family6(&call);
+    }
     return judge_task_call(&call, HUSK_OPERATION_BIND);
 }
 

@@ -62,7 +62,7 @@ static int canary_code(long result)
 /* Opens, tries with the descriptor, closes. */
 static int canary_with_file(const char *path, int flags, int (*try)(int fd))
 {
-    int fd = open(path, flags | O_CLOEXEC);
+    int fd = open(path, flags | O_CLOEXEC, 0600);
     int code;
 
     if (fd < 0)

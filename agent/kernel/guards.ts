@@ -37,7 +37,7 @@ export type GuardFiles = ReadonlyMap<GuardObject, Uint8Array>;
 const ownMaps = ['tasks', 'path_key', 'canary_object', 'repeats', 'observed_budget'] as const;
 /** Every hook there is, by object. */
 export const guardHooks: Readonly<Record<Exclude<GuardObject, 'lineage' | 'end_exec'>, readonly string[]>> = {
-  guard_exec: ['bprm_check_security', 'mmap_file'],
+  guard_exec: ['bprm_check_security', 'mmap_file', 'file_mprotect'],
   guard_file: [
     'file_open',
     'path_truncate',
@@ -57,6 +57,8 @@ export const guardHooks: Readonly<Record<Exclude<GuardObject, 'lineage' | 'end_e
   ],
   guard_privilege: [
     'task_fix_setuid',
+    'task_fix_setgid',
+    'task_fix_setgroups',
     'capable',
     'ptrace_access_check',
     'ptrace_traceme',
@@ -68,7 +70,7 @@ export const guardHooks: Readonly<Record<Exclude<GuardObject, 'lineage' | 'end_e
     'perf_event_open',
     'locked_down',
   ],
-  guard_socket: ['socket_create', 'socket_bind', 'socket_connect', 'socket_sendmsg'],
+  guard_socket: ['socket_create', 'socket_bind', 'socket_listen', 'socket_connect', 'socket_sendmsg'],
 };
 const allHooks = Object.values(guardHooks).flat();
 /** Read over by user space; attached to nothing. */

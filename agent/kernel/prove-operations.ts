@@ -23,10 +23,11 @@ import type { DevicePaths } from '../policy/table-image.ts';
 import { type LabelTools, noCanary, readTried, unproven, withCanary, writeLabel } from './canary.ts';
 import type { Guards, GuardTier } from './guards.ts';
 import type { Slot } from './live-word.ts';
+import { operationHooks } from './operation-hooks.ts';
 import type { ProofTools } from './prove.ts';
 
 export interface OperationTools {
-  readonly guards: Pick<Guards, 'tier' | 'pathKey' | 'canaryObject'>;
+  readonly guards: Pick<Guards, 'tier' | 'missing' | 'pathKey' | 'canaryObject'>;
   readonly paths: Pick<DevicePaths, 'placeOf' | 'applets'>;
   /** A folder for the canary's files, on a file system that can be written to. */
   readonly scratch: string;
@@ -88,7 +89,7 @@ export async function proveOperations(
 
 const nameOf = ({ name, expect }: OperationTry) => expect.rule ?? expect.monitored ?? name;
 
-/** False: the canary has no such operation. */
+/** False: the canary has no such operation, or the kernel not all of its hooks. */
 async function proveOne(
   tools: ProofTools,
   cgroup: string,
@@ -98,6 +99,9 @@ async function proveOne(
   const before = readTried(tools).runs;
   const isEnded = tools.operations?.guards.tier === 'C';
   if (isEnded && wanted.operation !== HuskOperation.EXEC) return false;
+  // What one hook would stop, another that the kernel lacks lets through: nothing is proven by the first.
+  const missing = tools.operations?.guards.missing ?? [];
+  if (!isEnded && operationHooks[wanted.name].some((hook) => missing.includes(hook))) return false;
   const path = pathFor(wanted.operation, folder, file);
   const [errno] = isEnded
     ? [await execEnded(tools.addon, cgroup)]

@@ -13,7 +13,7 @@ import { type Fault, FaultList, type Path } from './faults.ts';
 import { activeMode } from './ids.ts';
 import { plainPaths } from './plain-paths.ts';
 import { shieldsAsPolicies } from './shields-as-policies.ts';
-import { activeHardening } from './subjects.ts';
+import { activeHardening, conditionsOf } from './subjects.ts';
 import type { DeviceFacts } from './table-image.ts';
 import { type BeyondAt, OverLimitError } from './tables.ts';
 
@@ -61,8 +61,9 @@ export function checkFit(documents: readonly PolicyDocument[]): Fit {
 function checkUnseen(documents: readonly PolicyDocument[], faults: FaultList): void {
   for (const document of activeHardening(shieldsAsPolicies(documents))) {
     const { mode, rules, default: defaults } = document.spec;
-    const deny = (families: Parameters<typeof unseenDenial>[0], path: Path) => {
-      const message = unseenDenial(families);
+    const conditions = conditionsOf(document.spec.subject);
+    const deny = (families: Parameters<typeof unseenDenial>[1], path: Path) => {
+      const message = unseenDenial(conditions, families);
       if (message !== null) faults.addAt({ document, index: documents.indexOf(document), path }, message);
     };
     if (defaults?.socket === 'deny') deny(undefined, ['spec', 'default', 'socket']);

@@ -30,13 +30,13 @@ import { type CallReach, callReach } from './reach.ts';
 import { defaultNeed, tierNeed } from './rule-tier.ts';
 import { SetTable } from './set-table.ts';
 import type { ResolvedSet, SetResolver } from './sets.ts';
-import { isCgroupAlone, type NumberedSubject } from './subjects.ts';
+import { isCgroupAlone, type NumberedSubject, type SubjectConditions } from './subjects.ts';
 import type { AddRule, CompiledSet, Table } from './table-image.ts';
 import { holdTo, wideTable } from './tables.ts';
 
 /**
- * The families whose socket() the kernel shows us: the hook for it stands in inet_create alone, so that a
- * denial of any other family would be a promise nobody keeps.
+ * The families whose socket() cgroup hooks show: theirs stands in inet_create alone, so that a denial of any other
+ * family would be a promise nobody keeps. Hooks that know the task see all.
  */
 const familiesSeen: readonly SocketFamily[] = ['inet', 'inet6'];
 
@@ -97,7 +97,7 @@ export class CallCompiler {
       const verdict = spec.default?.[call];
       if (verdict === undefined) continue;
       const id = defaultId(document, call);
-      if (verdict === 'deny' && call === 'socket') refuseUnseen(id, undefined);
+      if (verdict === 'deny' && call === 'socket') refuseUnseen(id, subject, undefined);
       const needs = defaultNeed(document, call);
       const rule = this.#addRule({ id, at: 'call', mode, verdict, zone: null, call, needs });
       const entry: HuskCallRule = {
@@ -119,7 +119,7 @@ export class CallCompiler {
     const id = ruleId(document, rule);
     const set = this.#resolver.callMatch(document.metadata.name, rule.connect ?? rule.bind ?? {});
     const reach = callReach(rule, set);
-    if (reach.call === 'socket' && rule.action === 'deny') refuseUnseen(id, rule.socket?.family);
+    if (reach.call === 'socket' && rule.action === 'deny') refuseUnseen(id, subject, rule.socket?.family);
     const index = this.#addRule({
       ...{ id, at: 'call', mode, verdict: rule.action, zone: null },
       call: reach.call,
@@ -173,17 +173,26 @@ export class CallCompiler {
   }
 }
 
-function refuseUnseen(id: string, families: readonly SocketFamily[] | undefined): void {
-  const unseen = unseenDenial(families);
+function refuseUnseen(
+  id: string,
+  { conditions }: NumberedSubject,
+  families: readonly SocketFamily[] | undefined,
+): void {
+  const unseen = unseenDenial(conditions, families);
   if (unseen !== null) throw new RefusalError('policy.unsupported', `${id} ${unseen}`);
 }
 
-/** What is wrong with denying sockets of these families (undefined: of any); null where nothing is. */
-export function unseenDenial(families: readonly SocketFamily[] | undefined): string | null {
+/** What is wrong with denying sockets of these families (undefined: of any) to the subject; null where nothing is. */
+export function unseenDenial(
+  subject: SubjectConditions,
+  families: readonly SocketFamily[] | undefined,
+): string | null {
+  if (!isCgroupAlone(subject)) return null;
   const unseen = families?.filter((family) => !familiesSeen.includes(family));
   if (unseen?.length === 0) return null;
   const what = unseen === undefined ? 'sockets of every family' : `sockets of family ${unseen.join(', ')}`;
-  return `would deny ${what}; a device sees ${familiesSeen.join(' and ')} alone, so name those`;
+  const seen = familiesSeen.join(' and ');
+  return `would deny ${what}; of a subject that is a cgroup alone a device sees ${seen}, so name those, or an executable or a user in the subject`;
 }
 
 /** 0: any. An address that is not negated settles the family; a negated one leaves both. */

@@ -35,7 +35,7 @@ const transports = [
   { type: socketTypeNumbers.stream, protocol: 6 },
   { type: socketTypeNumbers.dgram, protocol: 17 },
 ] as const;
-/** Kinds of socket that a plain kernel makes in an empty network namespace. */
+/** Kinds of socket that a plain kernel makes in an empty network namespace, of the families that cgroup hooks see. */
 const socketKinds = [
   { word: 'stream', type: socketTypeNumbers.stream, protocol: 6 },
   { word: 'dgram', type: socketTypeNumbers.dgram, protocol: 17 },
@@ -46,6 +46,7 @@ const preferredPort = 443;
 
 interface Target {
   readonly id: string;
+  readonly hook: CallTry['hook'];
   readonly reach: CallReach;
   readonly before: readonly CallReach[];
   readonly isDecidedBy: (judgement: Judgement) => boolean;
@@ -91,6 +92,7 @@ export function tryCalls(documents: readonly PolicyDocument[]): Tried<CallTry> {
       const isMonitor = line.mode === 'monitor';
       const found = findCalls(trying, {
         id: line.id,
+        hook,
         reach: line.reach,
         before: earlier.filter((one) => isMonitor || one.mode === 'enforce').map((one) => one.reach),
         isDecidedBy: (judgement) => (isMonitor ? judgement.monitored : judgement.rule) === line.id,
@@ -99,7 +101,7 @@ export function tryCalls(documents: readonly PolicyDocument[]): Tried<CallTry> {
       ofSubject.push(...found);
     });
     const hasAllowed = ofSubject.some(({ expect }) => expect.verdict === 'allow');
-    const allowed = hasAllowed ? null : findAllowed(trying, holding);
+    const allowed = hasAllowed ? null : findAllowed(trying, hook, holding);
     tries.push(...ofSubject, ...(allowed === null ? [] : [allowed]));
   }
   return { tries, untried };
@@ -182,7 +184,7 @@ const anyCall = (call: CallName): CallReach => ({
 /** One call, and for connect rules that speak of UDP a send without connect() as well: another hook judges it. */
 function findCalls(trying: (call: CanaryOperation) => CallTry, target: Target): readonly CallTry[] {
   if (target.reach.call === 'socket') {
-    const found = firstDecided(trying, target, socketCalls(target.reach));
+    const found = firstDecided(trying, target, socketCalls(target));
     return found === null ? [] : [found];
   }
   const names = target.reach.call === 'bind' ? (['bind'] as const) : (['connect', 'sendto'] as const);
@@ -211,7 +213,19 @@ function isReachable(trying: (call: CanaryOperation) => CallTry, call: CanaryOpe
   return trying({ call: 'socket', family, type, protocol }).expect.verdict === 'allow';
 }
 
-function* socketCalls({ socketFamilies, socketTypes }: CallReach): Generator<CanaryOperation> {
+/** Hooks that know the task are asked before a socket is made, of whatever family, and the canary makes none. */
+function* socketCalls({ reach, hook }: Target): Generator<CanaryOperation> {
+  const { socketFamilies, socketTypes } = reach;
+  if (hook === 'task') {
+    for (const [name, family] of Object.entries(socketFamilyNumbers)) {
+      if (socketFamilies !== null && !socketFamilies.includes(name)) continue;
+      for (const [word, type] of Object.entries(socketTypeNumbers)) {
+        if (socketTypes === null || socketTypes.includes(word))
+          yield { call: 'socket', family, type, protocol: 0 };
+      }
+    }
+    return;
+  }
   for (const { socket } of families) {
     if (socketFamilies !== null && !socketFamilies.includes(socket)) continue;
     for (const { word, type, protocol } of socketKinds) {
@@ -261,12 +275,21 @@ function portsFor(name: CanaryOperation['call'], ports: readonly PortRange[]): r
 }
 
 /** Some call that has to go through: shows that the subject is not simply cut off. null where all is denied. */
-function findAllowed(trying: (call: CanaryOperation) => CallTry, holding: readonly Line[]): CallTry | null {
+function findAllowed(
+  trying: (call: CanaryOperation) => CallTry,
+  hook: CallTry['hook'],
+  holding: readonly Line[],
+): CallTry | null {
   const isAllowed = (judgement: Judgement) => judgement.verdict === 'allow';
-  const reaches = holding.map((line) => line.reach);
+  const before = holding.map((line) => line.reach);
   for (const call of callNames) {
-    const target: Target = { id: '', reach: anyCall(call), before: reaches, isDecidedBy: isAllowed };
-    const found = findCalls(trying, target).at(0);
+    const found = findCalls(trying, {
+      id: '',
+      hook,
+      reach: anyCall(call),
+      before,
+      isDecidedBy: isAllowed,
+    }).at(0);
     if (found !== undefined) return found;
   }
   return null;

@@ -95,13 +95,26 @@ struct linux_binprm {
 struct vm_area_struct {
     unsigned long vm_flags;
     struct file *vm_file;
+    void *anon_vma; /* pages of its own: a private mapping of a file that was written to has them */
 } KERNEL_STRUCT;
 
 struct bpf_iter__task {
     struct task_struct *task;
 } KERNEL_STRUCT;
 
+struct in6_addr_bytes {
+    husk_u8 bytes[16];
+} KERNEL_STRUCT;
+
+struct sock_common {
+    husk_u32 skc_rcv_saddr; /* network order */
+    husk_u16 skc_num;       /* local port, host order */
+    husk_u16 skc_family;
+    struct in6_addr_bytes skc_v6_rcv_saddr;
+} KERNEL_STRUCT;
+
 struct sock {
+    struct sock_common __sk_common;
     husk_u16 sk_protocol;
 } KERNEL_STRUCT;
 

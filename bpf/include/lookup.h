@@ -110,8 +110,8 @@ static __always_inline husk_u64 call_rule_differs(const struct husk_call_rule *r
     husk_u64 to =
         outside_prefix(&call->addr, rule->addr, rule->mask) | outside_sets(call->to_sets, rule->to_sets);
     husk_u64 families = any(rule->families) - any(rule->families & call->family);
-    /* Both are small: these hooks see AF_INET and AF_INET6, and SOCK_ numbers end at 10. */
-    husk_u64 family_bit = 1ull << (call->socket_family & 31);
+    /* Families from 32 on are none that a rule names; SOCK_ numbers end at 10. */
+    husk_u64 family_bit = (any(call->socket_family >> 5) ^ 1) << (call->socket_family & 31);
     husk_u64 type_bit = 1ull << (call->socket_type & 15);
     husk_u64 socket_families = any(rule->socket_families) - any(rule->socket_families & family_bit);
     husk_u64 socket_types = any(rule->socket_types) - any(rule->socket_types & type_bit);

