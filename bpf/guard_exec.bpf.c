@@ -35,7 +35,7 @@ GUARD(mmap_file, mmap_file, struct file *file, unsigned long reqprot, unsigned l
         if (refused)
             return refused;
     }
-    if (!file)
+    if (!file || is_argument_null(ctx, 0))
         return 0;
     operation.operation = HUSK_OPERATION_LOAD;
     operation.dentry = file->f_path.dentry;

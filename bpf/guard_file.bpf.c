@@ -70,11 +70,20 @@ GUARD(inode_rmdir, inode_rmdir, struct inode *dir, struct dentry *dentry)
     return judge_path(dentry, HUSK_OPERATION_DELETE, HUSK_HOOK_FILE);
 }
 
+/* By the number: where it is followed as a pointer, kernels from 6.4 on take for granted that there is one.
+ */
+static __always_inline bool is_there(struct dentry *dentry)
+{
+    husk_u64 inode = 0;
+    bpf_probe_read_kernel(&inode, sizeof(inode), __builtin_preserve_access_index(&dentry->d_inode));
+    return inode;
+}
+
 GUARD(inode_rename, inode_rename, struct inode *old_dir, struct dentry *old, struct inode *dir,
       struct dentry *dentry)
 {
     int refused = judge_path(old, HUSK_OPERATION_RENAME, HUSK_HOOK_FILE);
-    if (!refused && dentry->d_inode)
+    if (!refused && is_there(dentry))
         refused = judge_path(dentry, HUSK_OPERATION_DELETE, HUSK_HOOK_FILE);
     return refused ? refused : judge_path(dentry, HUSK_OPERATION_CREATE, HUSK_HOOK_FILE);
 }

@@ -19,4 +19,17 @@
     int BPF_PROG(husk_##HOOK, __VA_ARGS__)
 #endif
 
+/*
+ * Whether a pointer that the hook was given is NULL, by its place among the arguments. Kernels from 6.4 on
+ * take all of them for trusted and so for never NULL: `!file` in mmap_file, which has none for memory of no
+ * file, is no test there and what follows reads from NULL (6.12: an oops). Read as a number it is one. Later
+ * kernels know better and want the plain test as well.
+ */
+static __always_inline bool is_argument_null(const void *context, husk_u32 index)
+{
+    husk_u64 value = 0;
+    bpf_probe_read_kernel(&value, sizeof(value), (const husk_u64 *)context + index);
+    return !value;
+}
+
 #endif
