@@ -10,12 +10,15 @@ export function remediationOf(event: CallEvent | OperationEvent): string | null 
   const [policy, rule] = event.rule?.split('/') ?? [];
   if (event.verdict !== 'deny' || policy === undefined || rule === undefined) return null;
   const allow = event.kind === 'call' ? callObject(event) : operationObject(event);
+  // Sockets by kind have no exceptions: the rule itself would have to say less.
+  if (allow === null) return `to allow this, change ${policy}/${rule}`;
   if (rule.startsWith('default-')) return `to allow this, add to ${policy}: { ${allow}, action: allow }`;
-  return `to allow this, add an Exception of ${policy}/${rule}: ${allow}`;
+  const of = event.shield === undefined ? 'policy' : 'shield';
+  return `to allow this, add an Exception { of: { ${of}: ${policy}, rule: ${rule} }, ${allow} }`;
 }
 
-function callObject({ call, address, port, protocol, family, type }: CallEvent): string {
-  if (call === 'socket') return `socket: { family: [${family}], type: [${type}] }`;
+function callObject({ call, address, port, protocol }: CallEvent): string | null {
+  if (call === 'socket') return null;
   const words = [
     ...(address === '' ? [] : [`to: [${JSON.stringify(address)}]`]),
     ...(protocol === 6 ? ['protocol: tcp'] : protocol === 17 ? ['protocol: udp'] : []),

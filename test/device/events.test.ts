@@ -82,7 +82,9 @@ async function chainIsWhole(t: Test, events: readonly TaskEvent[]): Promise<void
     operation: 'exec',
     file: { path: '/tmp/evil/true' },
     process: { file: { path: '/bin/busybox', name: 'env' }, user: { uid: 0 }, ancestryIsWhole: true },
-    remediation: { desc: /Exception of stubd\/no-tmp-exec: exec: \{ paths: \["\/tmp\/evil\/true"\] \}/ },
+    remediation: {
+      desc: /Exception \{ of: \{ policy: stubd, rule: no-tmp-exec \}, exec: \{ paths: \["\/tmp\/evil\/true"\] \} \}/,
+    },
   });
   t.match(denied?.process?.ancestry.slice(0, 3), [
     { path: '/bin/busybox', name: 'sh' },

@@ -6,6 +6,7 @@ import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import { parse as parseYaml } from 'yaml';
 import type { OperationEvent } from '../../../agent/contract/event.ts';
 import { ocsfKindOf } from '../../../agent/contract/ocsf.ts';
 import { OperationAggregator } from '../../../agent/events/aggregate-operations.ts';
@@ -24,6 +25,7 @@ import { bootMsFromProc } from '../../../agent/os/clock.ts';
 import { placeOf, readMounts, shownPath } from '../../../agent/os/mounts.ts';
 import { eventDetails, eventWords } from '../../../agent/policy/event-words.ts';
 import { taskWords, traitWords } from '../../../agent/policy/operation-words.ts';
+import { parseDocuments } from '../../../agent/policy/parse.ts';
 import { appletNumber, placeNumber } from '../../../agent/policy/path-number.ts';
 import { remediationOf } from '../../../agent/policy/remediation.ts';
 import {
@@ -127,7 +129,7 @@ t.test('a denied exec, with whom it comes from', async (t) => {
     operation: 'exec',
     file: { path: '/tmp/evil', device: '8:1' },
     remediation: {
-      desc: 'to allow this, add an Exception of cve-2023-1389/no-tmp: exec: { paths: ["/tmp/evil"] }',
+      desc: 'to allow this, add an Exception { of: { shield: cve-2023-1389, rule: no-tmp }, exec: { paths: ["/tmp/evil"] } }',
     },
   });
   t.equal(eventWords(event), 'denied exec /tmp/evil by sh (cve-2023-1389/no-tmp, CVE-2023-1389 critical)');
@@ -157,7 +159,7 @@ t.test('objects', async (t) => {
   const wget = appletNumber('wget', key);
   const run = described({ names: ['busybox', 'bin'], alike: { value: wget } });
   t.match(run, { file: { path: '/bin/busybox', name: 'wget' } });
-  t.equal(run.remediation?.desc.endsWith('exec: { applets: ["wget"] }'), true);
+  t.equal(run.remediation?.desc.endsWith('exec: { applets: ["wget"] } }'), true);
   t.equal(
     words({ alike: { traits: 1 << HuskTrait.MEMFD }, names: ['memfd:x'] }),
     'denied exec /memfd:x (memfd)',
@@ -198,6 +200,45 @@ t.test('a call that a guard judged is a call, with its process', async (t) => {
     event.remediation?.desc,
     /connect: \{ to: \["203\.0\.113\.9"\], protocol: tcp, ports: \{ to: 4444 \} \}/,
   );
+});
+
+t.test('what would allow a denial is an exception that is one', async (t) => {
+  const policy = {
+    apiVersion: 'husk/v1',
+    kind: 'HardeningPolicy',
+    metadata: { name: 'web' },
+    spec: {
+      mode: 'enforce',
+      subject: { executable: '/usr/sbin/uhttpd' },
+      rules: [
+        { id: 'run', exec: {}, action: 'deny' },
+        { id: 'put', file: { write: {} }, action: 'deny' },
+        { id: 'cap', privilege: { capabilities: ['all'] }, action: 'deny' },
+        { id: 'seal', kernel: { module: true }, action: 'deny' },
+        { id: 'map', memory: { writeExecute: true }, action: 'deny' },
+      ],
+    },
+  };
+  const denied: Readonly<Record<string, OperationFields>> = {
+    run: {},
+    put: { alike: { operation: HuskOperation.WRITE } },
+    cap: { names: [], alike: { operation: HuskOperation.CAPABILITY, value: 14n } },
+    seal: { names: [], alike: { operation: HuskOperation.MODULE } },
+    map: { names: [], alike: { operation: HuskOperation.WRITE_EXECUTE } },
+  };
+  for (const [rule, fields] of Object.entries(denied)) {
+    const { remediation: _, ...event } = described(fields);
+    const { shield: __, ...plain } = event as OperationEvent;
+    const said = remediationOf({ ...plain, rule: `web/${rule}` }) ?? '';
+    const words = parseYaml(said.slice(said.indexOf('{')));
+    const exception = {
+      apiVersion: 'husk/v1',
+      kind: 'Exception',
+      metadata: { name: 'x' },
+      spec: { owner: 'o', reason: 'r', expires: '2999-01-01', ...words },
+    };
+    t.strictSame(parseDocuments([policy, exception]).faults, [], said);
+  }
 });
 
 t.test('paths are learnt where they are met', async (t) => {
