@@ -47,6 +47,7 @@ t.test('every command has help that teaches, and takes --json', async (t) => {
       'policy diff',
       'policy publish',
       'policy schema',
+      'policy template',
     ],
     ...['query', 'events', 'audit'],
     'broker-config mosquitto',
