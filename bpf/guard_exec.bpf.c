@@ -7,8 +7,10 @@
 
 #include "include/file_traits.h"
 
+#define PROT_READ 1
 #define PROT_WRITE 2
 #define PROT_EXEC 4
+#define READ_IMPLIES_EXEC 0x0400000
 #define VM_WRITE 2
 #define VM_EXEC 4
 
@@ -24,7 +26,8 @@ GUARD(bprm_check_security, bprm_check, struct linux_binprm *bprm)
     return judge_operation(&operation);
 }
 
-GUARD(mmap_file, mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
+/* `context`: the hook's, whose first argument is the file. */
+static __always_inline int judge_mapping(const void *context, struct file *file, unsigned long prot)
 {
     struct operation operation = {.hook = HUSK_HOOK_MMAP};
     if (!(prot & PROT_EXEC))
@@ -35,13 +38,29 @@ GUARD(mmap_file, mmap_file, struct file *file, unsigned long reqprot, unsigned l
         if (refused)
             return refused;
     }
-    if (!file || is_argument_null(ctx, 0))
+    if (!file || is_argument_null(context, 0))
         return 0;
     operation.operation = HUSK_OPERATION_LOAD;
     operation.dentry = file->f_path.dentry;
     operation.traits = traits_of(file);
     return judge_operation(&operation);
 }
+
+#ifdef HUSK_TIER_B
+/* The function has no `reqprot`: it is given what was asked for, and works out for its hooks what a
+ * personality adds. */
+GUARD(mmap_file, mmap_file, struct file *file, unsigned long prot, unsigned long flags)
+{
+    struct task_struct *current = bpf_get_current_task_btf();
+    bool implies = (current->personality & READ_IMPLIES_EXEC) && (prot & PROT_READ);
+    return judge_mapping(ctx, file, implies ? prot | PROT_EXEC : prot);
+}
+#else
+GUARD(mmap_file, mmap_file, struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)
+{
+    return judge_mapping(ctx, file, prot);
+}
+#endif
 
 /* Memory that comes to be executable: of a file, and not written here, it is a load; all else was written, by
  * the task itself or into a file that is mapped shared. */

@@ -8,6 +8,8 @@
  */
 #include "include/guard.h"
 
+#define RENAME_EXCHANGE 2
+
 #define FMODE_READ 1
 #define FMODE_WRITE 2
 #define FMODE_EXEC 0x20 /* execve opens what it runs: that is judged as EXEC */
@@ -79,14 +81,29 @@ static __always_inline bool is_there(struct dentry *dentry)
     return inode;
 }
 
-GUARD(inode_rename, inode_rename, struct inode *old_dir, struct dentry *old, struct inode *dir,
-      struct dentry *dentry)
+static __always_inline int judge_rename(struct dentry *old, struct dentry *dentry)
 {
     int refused = judge_path(old, HUSK_OPERATION_RENAME, HUSK_HOOK_FILE);
     if (!refused && is_there(dentry))
         refused = judge_path(dentry, HUSK_OPERATION_DELETE, HUSK_HOOK_FILE);
     return refused ? refused : judge_path(dentry, HUSK_OPERATION_CREATE, HUSK_HOOK_FILE);
 }
+
+#ifdef HUSK_TIER_B
+/* Two names that are exchanged are renamed each: the function asks its hooks twice, and is called once. */
+GUARD(inode_rename, inode_rename, struct inode *old_dir, struct dentry *old, struct inode *dir,
+      struct dentry *dentry, unsigned int flags)
+{
+    int refused = judge_rename(old, dentry);
+    return refused || !(flags & RENAME_EXCHANGE) ? refused : judge_rename(dentry, old);
+}
+#else
+GUARD(inode_rename, inode_rename, struct inode *old_dir, struct dentry *old, struct inode *dir,
+      struct dentry *dentry)
+{
+    return judge_rename(old, dentry);
+}
+#endif
 
 GUARD(path_chmod, path_chmod, const struct path *path)
 {

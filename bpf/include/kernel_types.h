@@ -77,6 +77,7 @@ struct mm_struct {
 } KERNEL_STRUCT;
 
 struct task_struct {
+    unsigned int personality;
     unsigned int flags;
     int tgid;
     struct task_struct *real_parent;
