@@ -53,6 +53,7 @@ function rulesTold(ipsecByPolicy: () => boolean): Record<string, string> {
     ],
     floor: () => ({ why: null }),
     synCookies: () => 2,
+    launched: () => new Map(),
     ipsecByPolicy,
   };
   const { rules } = describeDevice(parts as unknown as DeviceParts).reported();
