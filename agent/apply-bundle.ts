@@ -126,6 +126,8 @@ export class BundleApplier {
   #link: TrialLink | null = null;
   #turn: Promise<void> = Promise.resolve();
   readonly #closing = new AbortController();
+  /** What judges in shadow, as this life made it. */
+  #shadow: MadePolicy | null = null;
 
   constructor(parts: ApplyParts) {
     this.#parts = parts;
@@ -314,6 +316,30 @@ export class BundleApplier {
   }
 
   /**
+   * Puts a policy into the standby slot, to judge beside the live one. It waits for what is being applied, and throws
+   * RefusalError shadow.superseded where a newer assignment than `serial` is known then.
+   */
+  async putInShadow({ serial, digest }: InForce, make: () => Promise<MadePolicy>): Promise<void> {
+    await this.#inTurn(async () => {
+      const { kernel, store } = this.#parts;
+      const newest = store.record.highest?.serial ?? 0;
+      if (this.#closing.signal.aborted || this.#waiting !== null || newest >= serial)
+        throw new RefusalError('shadow.superseded', `serial ${serial}, and ${newest} was accepted`);
+      const made = await make();
+      await kernel.loadShadow({ serial, bundleDigest: digest, image: made.image });
+      this.#shadow = made;
+    });
+  }
+
+  /** Nothing judges in shadow from then on. */
+  async dropShadow(): Promise<void> {
+    await this.#inTurn(async () => {
+      this.#parts.kernel.dropShadow();
+      this.#shadow = null;
+    });
+  }
+
+  /**
    * `husk-agent return`, asked of the running agent. False: there is nothing to go back to. The generation is
    * loaded anew from the disk: the other slot may hold what a trial was returned from, or what was never proven.
    */
@@ -383,9 +409,14 @@ export class BundleApplier {
 
   async #followNow(): Promise<number | null> {
     if (this.#made === null) return null;
-    const { made, tables } = this.#parts.maker.follow(this.#made);
+    const { kernel, maker } = this.#parts;
+    const { made, tables } = maker.follow(this.#made);
     this.#made = made;
-    return this.#parts.kernel.follow(tables);
+    const changed = await kernel.follow(tables);
+    if (this.#shadow === null || kernel.shadow === null) return changed;
+    const shadow = maker.follow(this.#shadow);
+    this.#shadow = shadow.made;
+    return changed + (await kernel.followShadow(shadow.tables));
   }
 
   /**

@@ -3,11 +3,13 @@
 // Put together here from what each part knows; nothing is kept. What is said to be in force is read from the
 // kernel, never from what we remember of having asked for.
 
+import { HUSK_PROFILE_MAX } from '../bpf/abi/layout.gen.ts';
 import type { NetworkInterface } from '../native/index.ts';
 import type { BundleApplier } from './apply-bundle.ts';
 import type { FirmwareFacts } from './contract/firmware.ts';
 import type { Birth, DocumentState, Reported, RuleState } from './contract/state.ts';
 import { lowerUncovered } from './coverage.ts';
+import { differenceRow, operationWord, profileRow, type SightNames } from './describe-sights.ts';
 import type { Drop } from './events/drops.ts';
 import type { Spool } from './events/spool.ts';
 import type { FloorState } from './kernel/floor.ts';
@@ -16,8 +18,15 @@ import type { SetEntry } from './kernel/set-entries.ts';
 import type { LinkStatus } from './link/session.ts';
 import type { Clock } from './os/clock.ts';
 import type { Machine } from './os/machine.ts';
+import { readMounts } from './os/mounts.ts';
 import { matchesGlob } from './policy/globs.ts';
-import { type ConnectionsAsk, type Row, shownCount, type ViewSource } from './query/views.ts';
+import {
+  type ConnectionsAsk,
+  type ProfileAsk,
+  type Row,
+  shownCount,
+  type ViewSource,
+} from './query/views.ts';
 import { lowerToTier } from './tier-states.ts';
 
 /** Of a set, in one row of an answer. */
@@ -47,6 +56,10 @@ export interface DeviceParts {
   readonly link: () => LinkStatus | null;
   readonly counts: () => Row;
   readonly drops: () => readonly Drop[];
+  /** Programs of many applets; nothing where no program judges what tasks do. */
+  readonly applets: () => SightNames['applets'];
+  /** How the last assignment of a policy in shadow stands; null: there was none. */
+  readonly shadow: () => Row | null;
 }
 
 export interface DeviceDescription {
@@ -88,6 +101,8 @@ export function describeDevice(parts: DeviceParts): DeviceDescription {
       sets: () => setRows(parts),
       connections: (ask) => connectionRows(parts, ask),
       drops: async () => dropRows(parts),
+      profile: (ask) => profileRows(parts, ask),
+      shadow: () => shadowRows(parts),
       events: async (count) => spool.tail(count).map((event) => ({ ...event })),
     },
   };
@@ -213,6 +228,41 @@ function dropRows({ drops, clock }: DeviceParts): Row[] {
     toPort: last.toPort,
     data: last.data ?? null,
   }));
+}
+
+/** First a row for each policy that learns, with what its device can see at all; then what was seen. */
+async function profileRows(parts: DeviceParts, { policy }: ProfileAsk): Promise<Row[]> {
+  const { kernel, applier, tier } = parts;
+  const lost = shownCount(kernel.totals().PROFILE_LOST ?? 0n);
+  const names = sightNames(parts);
+  const rows = (await kernel.profile()).map((sight) => profileRow(sight, names));
+  const isMeant = (name: unknown) => policy === undefined || name === policy;
+  const heads = (applier.state().image?.learners ?? [])
+    .filter((one) => isMeant(one.policy))
+    .map(({ operations, ...learner }): Row => {
+      const ofIt = rows.filter((row) => row.policy === learner.policy).length;
+      const learns = operations.flatMap((one) => operationWord(one) ?? []);
+      return { ...learner, learns, tier, rows: ofIt, rowsMax: HUSK_PROFILE_MAX, lost };
+    });
+  const seen = rows.filter((row) => isMeant(row.policy));
+  return [...heads, ...seen];
+}
+
+async function shadowRows(parts: DeviceParts): Promise<Row[]> {
+  const { kernel } = parts;
+  const judging = kernel.shadow;
+  const head: Row = {
+    judging: judging === null ? null : { serial: judging.serial, digest: judging.bundleDigest },
+    assignment: parts.shadow(),
+    lost: shownCount(kernel.totals().DIFFERENCES_LOST ?? 0n),
+  };
+  const names = sightNames(parts);
+  return [head, ...(await kernel.differences()).map((sight) => differenceRow(sight, names))];
+}
+
+function sightNames({ kernel, clock, applets }: DeviceParts): SightNames {
+  const ruleName = (index: number) => kernel.ruleName(index);
+  return { ruleName, mounts: readMounts(), applets: applets(), bootMs: clock.bootMs() };
 }
 
 /** Proven, and reached by a hook: only both together are called enforced. */

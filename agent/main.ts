@@ -10,13 +10,15 @@
 import { join } from 'node:path';
 import type { Addon } from '../native/index.ts';
 import { QueryAnswerer } from './answer-query.ts';
-import { BundleApplier, type Step } from './apply-bundle.ts';
+import { BundleApplier, type Step, type TrialLink } from './apply-bundle.ts';
+import { ShadowApplier } from './apply-shadow.ts';
 import type { Row } from './cli/control.ts';
 import { AlreadyRunning, ControlServer } from './cli/control-server.ts';
 import { storeFolder } from './cli/offline.ts';
 import { runCommand } from './cli/program.ts';
 import { readBundleFolder } from './cli/verify.ts';
 import type { Config } from './config.ts';
+import type { ConfirmationAsked } from './contract/bundle.ts';
 import type { Join } from './contract/enrollment.ts';
 import { envelopeKinds } from './contract/envelope.ts';
 import { streams } from './contract/event.ts';
@@ -226,13 +228,14 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
         config.limits.kernelBytesMax ?? Math.max(ceilingLeast, Math.floor(machine.memoryBytes / ceilingPart)),
     },
   });
+  const trustedNow = (): Trusted => {
+    if (trusted === null)
+      throw new RefusalError('bundle.signature', 'this device is not enrolled: it trusts nobody');
+    return trusted;
+  };
   const applier = new BundleApplier({
     we: who,
-    trusted: () => {
-      if (trusted === null)
-        throw new RefusalError('bundle.signature', 'this device is not enrolled: it trusts nobody');
-      return trusted;
-    },
+    trusted: trustedNow,
     store,
     kernel,
     maker,
@@ -247,6 +250,15 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
       changed();
       follower.wake();
     },
+    audit,
+  });
+  const shadow = new ShadowApplier({
+    we: who,
+    trusted: trustedNow,
+    applier,
+    kernel,
+    maker,
+    log,
     audit,
   });
   const floor = new Floor({
@@ -314,6 +326,11 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     link: () => session?.status() ?? null,
     counts: () => ({ ...events?.counts(), ...answerer.counts() }),
     drops: () => events?.drops() ?? [],
+    applets: () => pathsNow()?.applets() ?? [],
+    shadow: () => {
+      const state = shadow.state();
+      return state === null ? null : { ...state };
+    },
   });
   const answerer = new QueryAnswerer({
     source: device.source,
@@ -415,6 +432,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
 
   stop.abort();
   audit('agent.stopped', { failed: failure !== null });
+  shadow.close();
   await applier.close();
   await events.close();
   await Promise.allSettled(flows);
@@ -473,11 +491,14 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
       events?.connected();
     });
     const tools = { session: made, tenant: who.tenant, clock, random: systemRandom };
-    applier.connect({
-      reconnect: (signal) => made.reconnect(signal),
-      fetchBundle: (digest, bytes, signal) => fetchBundle(tools, digest, bytes, signal),
-      askConfirmation: (ask, signal) => askConfirmation(tools, ask, signal),
-    });
+    const link = {
+      reconnect: (signal: AbortSignal) => made.reconnect(signal),
+      fetchBundle: (digest: string, bytes: number, signal: AbortSignal) =>
+        fetchBundle(tools, digest, bytes, signal),
+      askConfirmation: (ask: ConfirmationAsked, signal: AbortSignal) => askConfirmation(tools, ask, signal),
+    } satisfies TrialLink;
+    applier.connect(link);
+    shadow.connect(link);
     await made.run(stop.signal);
   }
 
@@ -485,6 +506,9 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     switch (message.kind) {
       case 'desired':
         if (message.bytes !== null) applier.offer(message.bytes);
+        return;
+      case 'shadow':
+        if (message.bytes !== null) void shadow.offer(message.bytes);
         return;
       case 'query':
         void answerer.answer(message.query);

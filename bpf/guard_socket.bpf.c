@@ -68,10 +68,10 @@ static __always_inline int judge_task_call(struct call *call, husk_u32 operation
     call->port = husk_unknown(call->port);
     call->socket_family = husk_unknown(call->socket_family);
     const struct husk_operations *all = open_judge(&judge, operation, &answer);
-    if (!all)
+    if (!all && !judge.is_shadowed)
         return answer;
     call->subjects = husk_unknown(judge.subjects);
-    if (!call->subjects)
+    if (!call->subjects && !judge.is_shadowed)
         return answer;
     struct caller caller = {
         .cgroup = bpf_get_current_cgroup_id(), .slot = judge.slot, .is_canary = judge.is_canary};
@@ -82,12 +82,18 @@ static __always_inline int judge_task_call(struct call *call, husk_u32 operation
         .monitored = HUSK_RULE_NONE,
         .last_noted = HUSK_RULE_NONE,
     };
-    judge_by_rules(&caller, call, &result);
+    if (call->subjects)
+        judge_by_rules(&caller, call, &result);
     if (judge.is_canary)
         record_tried(&result);
-    else if (result.verdict == HUSK_VERDICT_ALLOW && call->family &&
-             (all->observed[operation] & judge.subjects))
-        observe_call(call, &judge, &result);
+    else if (all && call->subjects) {
+        learn_call(call, call->subjects, judge.slot, false);
+        if (result.verdict == HUSK_VERDICT_ALLOW && call->family &&
+            (all->observed[operation] & judge.subjects))
+            observe_call(call, &judge, &result);
+    }
+    if (judge.is_shadowed && judge.task)
+        judge_call_in_shadow(call, judge.slot, husk_shadow_subjects(judge.task, judge.slot ^ 1), &result);
     return result.verdict == HUSK_VERDICT_DENY ? -EPERM : answer;
 }
 

@@ -15,6 +15,7 @@ import { type BrokerLimits, EmbeddedBroker } from './link/broker.ts';
 import { BrokerSession, type SessionTls } from './link/session.ts';
 import { News } from './news.ts';
 import { publishDesired } from './publish-policy.ts';
+import { publishShadows } from './publish-shadow.ts';
 import { Inbox } from './receive-message.ts';
 import { type Retention, retentionDefault } from './store/events.ts';
 import { GroupCommit } from './store/group-commit.ts';
@@ -122,6 +123,7 @@ export class Controller {
       onMessage: (topic, payload) => this.#inbox.receive(topic, payload),
       onUp: () => {
         publishDesired(publishing, 'all');
+        publishShadows(publishing, 'all');
         this.#news.tell();
       },
       log: log.child({ part: 'session' }),

@@ -46,8 +46,8 @@ const atOnce = 64;
 
 export function publishPolicy(parts: PublishParts, publication: Publication): StoredBundle {
   const { tenant, store, clock, log } = parts;
-  const documents = checked(publication.documents);
-  const { bytes, digest } = written(tenant, publication.title, documents);
+  const documents = checkedDocuments(publication.documents);
+  const { bytes, digest } = writtenBundle(tenant, publication.title, documents);
   const { title, trialSeconds, devices, who } = publication;
   const bundle = store.transaction(() => {
     const stored = store.bundles.add({ digest, bytes, title, trialSeconds, createdAt: clock.now() });
@@ -98,7 +98,8 @@ export function publishDesired(
   for (let index = 0; index < atOnce; index += 1) void sendNext();
 }
 
-function checked(values: readonly unknown[]): readonly PolicyDocument[] {
+/** Read and found faultless. Throws RefusalError policy.invalid. */
+export function checkedDocuments(values: readonly unknown[]): readonly PolicyDocument[] {
   const { documents, faults } = parseDocuments(values);
   const isError = (fault: Fault) => fault.severity === 'error';
   const wrong = [...faults, ...checkDocuments(documents)].filter(isError);
@@ -114,7 +115,8 @@ function checked(values: readonly unknown[]): readonly PolicyDocument[] {
   return documents;
 }
 
-function written(
+/** The bundle's bytes and digest. Throws RefusalError bundle.too-large. */
+export function writtenBundle(
   tenant: string,
   title: string,
   documents: readonly PolicyDocument[],

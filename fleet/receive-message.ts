@@ -28,7 +28,7 @@ export interface InboxParts {
   readonly tenant: string;
   readonly who: string;
   readonly signer: Signer;
-  readonly store: Pick<Store, 'devices' | 'assignments' | 'events'>;
+  readonly store: Pick<Store, 'devices' | 'assignments' | 'shadows' | 'events'>;
   readonly commits: GroupCommit;
   readonly enrollment: Enrollment;
   readonly delivery: PartDelivery;
@@ -141,7 +141,9 @@ export class Inbox {
         return;
       case 'ask-parts': {
         const asked = message.envelope.body;
-        const isIts = store.assignments.current(device)?.digest === asked.digest;
+        const isIts =
+          store.assignments.current(device)?.digest === asked.digest ||
+          store.shadows.of(device)?.digest === asked.digest;
         if (isIts) delivery.ask(device, asked);
         else this.#count('parts of a bundle that is not its own');
         return;

@@ -36,6 +36,8 @@ export async function offlineRows(parts: OfflineParts, view: View): Promise<read
     case 'sets':
     case 'connections':
     case 'drops':
+    case 'profile':
+    case 'shadow':
     case 'events':
       return null;
   }

@@ -23,6 +23,7 @@ export interface SignedEnvelope {
 export const payloadTypes = {
   assignment: 'application/vnd.husk.assignment.v1+json',
   confirmation: 'application/vnd.husk.confirmation.v1+json',
+  shadow: 'application/vnd.husk.shadow.v1+json',
 } as const;
 
 /** What one device is to enforce. */
@@ -38,6 +39,21 @@ export interface Assignment {
   readonly bytes: number;
   /** How long the trial may take; the device clamps it to its own configuration. */
   readonly trialSeconds: number;
+  /** Unix seconds. */
+  readonly issuedAt: number;
+}
+
+/**
+ * What one device is to judge beside its policy, deciding nothing. Serials are those of assignments: one that is not above
+ * the device's newest assignment is over.
+ */
+export interface ShadowAssignment {
+  readonly v: 1;
+  readonly tenant: string;
+  readonly device: string;
+  readonly serial: number;
+  /** SHA-256 of the bundle, hex, and its length in bytes; null: that serial is to judge no more. */
+  readonly bundle: { readonly digest: string; readonly bytes: number } | null;
   /** Unix seconds. */
   readonly issuedAt: number;
 }

@@ -133,6 +133,7 @@ export type HardeningWord = (typeof hardeningWords)[number];
 /** Exactly one of the words. Order does not matter: deny wins over allow, allow over the default. */
 export interface HardeningRule {
   readonly id: string;
+  /** learn: decides nothing, and the operations of its word are kept. */
   readonly mode?: HardeningMode;
   /** connect() and every send to an address: sendto, sendmsg, TCP fast open. */
   readonly connect?: CallMatch;

@@ -11,6 +11,8 @@ export const views = {
     'Connections that are followed; arguments `address`, `port`, `protocol`, `count` (default 50, at most 1000).',
   drops:
     'Why packets were stopped: rule, zone, since when, how often, and the first bytes of the last of them.',
+  profile: 'What subjects do that learn (mode `learn`), each thing once with how often; argument `policy`.',
+  shadow: 'The policy in shadow, and where it decides otherwise than the live one.',
   events: 'The newest events of the spool; argument `count` (default 50, at most 1000).',
 } as const;
 export type View = keyof typeof views;

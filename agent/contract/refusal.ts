@@ -14,6 +14,7 @@ export const refusals = {
   'bundle.digest': 'What arrived does not have the signed digest or length.',
   'bundle.unavailable': 'The controller did not deliver the bundle in time.',
   'bundle.storage': 'The device could not store the bundle.',
+  'shadow.superseded': 'A newer assignment came: what was to be judged in shadow is over.',
   // bundle: content
   'policy.invalid': 'The policy documents have faults.',
   'policy.over-limit': 'The policy is larger than the tables of this device.',

@@ -27,6 +27,8 @@ export interface DeviceTopics {
   answer(who: string): string;
   /** retained, QoS 1: desired state */
   readonly desired: string;
+  /** retained, QoS 1: what it is to judge in shadow */
+  readonly shadow: string;
   /** QoS 1: questions */
   readonly request: string;
   /** QoS 1: spool acknowledgements and signed confirmations */
@@ -43,6 +45,7 @@ export function deviceTopics(tenant: string, device: string): DeviceTopics {
     ask: `${base}/up/ask`,
     answer: (who) => `${base}/up/rs/${who}`,
     desired: `${base}/dn/des`,
+    shadow: `${base}/dn/sh`,
     request: `${base}/dn/rq`,
     acknowledge: `${base}/dn/ack`,
   };

@@ -44,6 +44,7 @@ import {
 import { type Proof, proveSlot } from './prove.ts';
 import { type OperationTools, whyGuardsSleep } from './prove-operations.ts';
 import type { SetEntry } from './set-entries.ts';
+import { readSights, removeSights, type Sight } from './sights.ts';
 import { ownAddressValue } from './tables.ts';
 
 export interface KernelOptions {
@@ -300,11 +301,48 @@ export class Kernel {
   async loadStandby(source: GenerationSource): Promise<LoadedGeneration> {
     if (this.#live.inTrial) throw new Error('a trial is running');
     this.endTrial();
+    // A policy in shadow borrows the slot and is the first to go.
+    this.#live.setShadowed(false);
     const loaded = await this.#slots.load(otherSlot(this.#live.inForce), source);
     // Filling the slot has waited for all programs that judged by what was in it.
     await this.#forgetVoid();
     this.#inUse = await this.#slots.ruleIndexes();
+    // What was learnt stays as long as one of both slots names who learns: a newer policy does not wipe it out.
+    await removeSights(this.#options.addon, mapOf(this.#set, 'profile'), (rule) => this.#inUse.has(rule));
     return loaded;
+  }
+
+  /**
+   * Fills the slot that is not in force with a policy that judges beside the live one and decides nothing. What was kept
+   * of another one is removed.
+   */
+  async loadShadow(source: GenerationSource): Promise<LoadedGeneration> {
+    const before = this.shadow;
+    const isSame = before?.serial === source.serial && before.bundleDigest === source.bundleDigest;
+    const loaded = await this.loadStandby(source);
+    if (!isSame) await removeSights(this.#options.addon, mapOf(this.#set, 'differences'), () => false);
+    this.#live.setShadowed(true);
+    return loaded;
+  }
+
+  /** The policy in shadow; null: there is none. */
+  get shadow(): GenerationRecord | null {
+    return this.#live.isShadowed ? this.#slots.record(otherSlot(this.#live.inForce)) : null;
+  }
+
+  /** From now on nothing judges beside the live policy. What was kept stays to be read. */
+  dropShadow(): void {
+    this.#live.setShadowed(false);
+  }
+
+  /** What subjects did that learn. */
+  profile(): Promise<Sight[]> {
+    return readSights(this.#options.addon, mapOf(this.#set, 'profile'));
+  }
+
+  /** Where the policy in shadow, or the last one that was, decides otherwise. */
+  differences(): Promise<Sight[]> {
+    return readSights(this.#options.addon, mapOf(this.#set, 'differences'));
   }
 
   /** Tries every rule of a loaded generation. Throws RefusalError kernel.unproven. */
@@ -373,6 +411,7 @@ export class Kernel {
    */
   async returnToPrevious(): Promise<boolean> {
     if (this.endTrial()) return true;
+    this.#live.setShadowed(false);
     const other = otherSlot(this.#live.inForce);
     // Placing the record has waited for all programs that judged by the slot.
     if (!(await this.#slots.renumber(other))) return false;
@@ -393,6 +432,14 @@ export class Kernel {
     const slot = this.#live.inForce;
     let changed = 0;
     for (const table of tables) changed += await this.#slots.follow(slot, table);
+    return changed;
+  }
+
+  /** The same of the policy in shadow. */
+  async followShadow(tables: readonly Table[]): Promise<number> {
+    if (!this.#live.isShadowed) return 0;
+    let changed = 0;
+    for (const table of tables) changed += await this.#slots.follow(otherSlot(this.#live.inForce), table);
     return changed;
   }
 

@@ -50,6 +50,7 @@ const liveOffset = HuskControl.offset.live;
 const expiredOffset = HuskControl.offset.expired;
 const budgetOffset = HuskControl.offset.packetEventsPerSecond;
 const traceOffset = HuskControl.offset.traceUntilS;
+const shadowOffset = HuskControl.offset.shadow;
 const generationsOffset = HuskControl.offset.generations;
 
 /** How a trial came to its end, seen from the word. */
@@ -94,6 +95,15 @@ export class LiveControl {
     this.#words.store(traceOffset, bootSeconds);
   }
 
+  /** Whether the standby slot judges beside the live one, deciding nothing. */
+  get isShadowed(): boolean {
+    return this.#words.load(shadowOffset) === 1;
+  }
+
+  setShadowed(isShadowed: boolean): void {
+    this.#words.store(shadowOffset, isShadowed ? 1 : 0);
+  }
+
   setPacketEventsPerSecond(count: number): void {
     this.#words.store(budgetOffset, count);
   }
@@ -117,6 +127,7 @@ export class LiveControl {
   beginTrial(seconds: number): LiveWord {
     const before = this.word;
     if (before.trial) throw new Error('a trial is already running');
+    if (this.isShadowed) throw new Error('the standby slot holds a policy in shadow');
     const last = decodeLiveWord(this.#words.load(expiredOffset)).deadline;
     const deadline = Math.max(this.#bootSeconds() + seconds, last + 1);
     const word: LiveWord = { trial: true, slot: otherSlot(before.slot), deadline };

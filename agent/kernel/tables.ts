@@ -123,6 +123,9 @@ export const sharedMaps = [
   'trace_events',
   'trace_filter',
   'event_budget',
+  'profile',
+  'differences',
+  'blank_sight',
 ] as const;
 
 /** What stands in `own_addresses` says nothing: an address is in the map or it is not. */

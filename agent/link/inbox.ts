@@ -18,6 +18,8 @@ import { type DeviceTopics, namePattern } from '../contract/topics.ts';
 export type Incoming =
   /** The signed desired state, as it arrived; null: it was cleared. */
   | { readonly kind: 'desired'; readonly bytes: Uint8Array | null }
+  /** The same of what is to be judged in shadow. */
+  | { readonly kind: 'shadow'; readonly bytes: Uint8Array | null }
   | { readonly kind: 'query'; readonly query: Query }
   /** A question too malformed to answer but well enough to say so. */
   | { readonly kind: 'bad-query'; readonly id: string; readonly who: string; readonly refusal: Refusal }
@@ -61,18 +63,19 @@ export function readMessage(
   topics: DeviceTopics,
   blobBase: string,
 ): Incoming {
-  if (topic === topics.desired) return readDesired(topic, payload);
+  if (topic === topics.desired) return readSigned('desired', topic, payload);
+  if (topic === topics.shadow) return readSigned('shadow', topic, payload);
   if (topic === topics.request) return readRequest(topic, payload);
   if (topic === topics.acknowledge) return readAcknowledge(topic, payload);
   if (topic.startsWith(blobBase)) return readPart(topic, payload, blobBase);
   return unreadable(topic, 'not a topic of ours');
 }
 
-function readDesired(topic: string, payload: Uint8Array): Incoming {
-  if (payload.length === 0) return { kind: 'desired', bytes: null };
+function readSigned(kind: 'desired' | 'shadow', topic: string, payload: Uint8Array): Incoming {
+  if (payload.length === 0) return { kind, bytes: null };
   // One byte over is enough for the verifier to refuse it as too large; the rest need not be kept.
   if (payload.length > payloadBytesMax) return unreadable(topic, `${payload.length} bytes`);
-  return { kind: 'desired', bytes: new Uint8Array(payload) };
+  return { kind, bytes: new Uint8Array(payload) };
 }
 
 function readRequest(topic: string, payload: Uint8Array): Incoming {

@@ -303,7 +303,13 @@ export class Session {
           }),
         ),
       },
-      filters: [this.topics.desired, this.topics.request, this.topics.acknowledge, ...this.#extraFilters],
+      filters: [
+        this.topics.desired,
+        this.topics.shadow,
+        this.topics.request,
+        this.topics.acknowledge,
+        ...this.#extraFilters,
+      ],
       onMessage: (topic, payload) => this.#receive(topic, payload),
     };
     const connection = await Connection.open(options, signal);

@@ -10,7 +10,7 @@ import { compile } from './compile.ts';
 import { unseenDenial } from './compile-calls.ts';
 import { plainDevice } from './device-view.ts';
 import { type Fault, FaultList, type Path } from './faults.ts';
-import { activeMode } from './ids.ts';
+import { activeMode, defaultMode } from './ids.ts';
 import { plainPaths } from './plain-paths.ts';
 import { shieldsAsPolicies } from './shields-as-policies.ts';
 import { activeHardening } from './subjects.ts';
@@ -65,7 +65,8 @@ function checkUnseen(documents: readonly PolicyDocument[], faults: FaultList): v
       const message = unseenDenial(families);
       if (message !== null) faults.addAt({ document, index: documents.indexOf(document), path }, message);
     };
-    if (defaults?.socket === 'deny') deny(undefined, ['spec', 'default', 'socket']);
+    if (defaults?.socket === 'deny' && defaultMode(mode) !== null)
+      deny(undefined, ['spec', 'default', 'socket']);
     rules.forEach(({ socket, action, mode: own }, index) => {
       if (socket === undefined || action !== 'deny' || activeMode(mode, own) === null) return;
       deny(socket.family, ['spec', 'rules', index, 'socket', 'family']);

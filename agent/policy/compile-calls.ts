@@ -23,7 +23,7 @@ import {
 import type { HardeningPolicy, HardeningRule, SocketFamily } from '../contract/policy.ts';
 import { RefusalError } from '../contract/refusal.ts';
 import { addressCondition } from './address-condition.ts';
-import { activeMode, type CallName, callNames, defaultId, ruleId } from './ids.ts';
+import { activeMode, type CallName, callNames, defaultId, defaultMode, ruleId } from './ids.ts';
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import { allPorts } from './ports.ts';
 import { type CallReach, callReach } from './reach.ts';
@@ -92,7 +92,8 @@ export class CallCompiler {
   addDefaults(document: HardeningPolicy, subject: NumberedSubject): void {
     const { spec } = document;
     const subjects = 1n << BigInt(subject.first);
-    const mode = spec.mode === 'enforce' ? 'enforce' : 'monitor';
+    const mode = defaultMode(spec.mode);
+    if (mode === null) return;
     for (const call of callNames) {
       const verdict = spec.default?.[call];
       if (verdict === undefined) continue;

@@ -6,6 +6,7 @@ import { OperationCompiler } from './compile-operations.ts';
 import { exceptionsOf } from './exceptions.ts';
 import { type Following, followCgroups } from './following.ts';
 import { isCallRule } from './ids.ts';
+import type { Learner } from './learning.ts';
 import type { SetResolver } from './sets.ts';
 import { conditionCgroups, holdSubjects, type NumberedSubject, numberSubjects } from './subjects.ts';
 import type { AddRule, CompiledSet, DeviceFacts, Table } from './table-image.ts';
@@ -31,6 +32,7 @@ export class HardeningCompiler {
       if (isCallRule(rule)) this.#calls.addRule(document, subject, rule);
       else this.#operations.addRule(document, subject, rule);
     }
+    this.#operations.addLearning(document, subject);
     this.#calls.addDefaults(document, subject);
     this.#operations.addDefaults(document, subject);
   }
@@ -50,6 +52,10 @@ export class HardeningCompiler {
 
   sets(): readonly CompiledSet[] {
     return this.#calls.sets();
+  }
+
+  learners(): readonly Learner[] {
+    return this.#operations.learners;
   }
 
   following(): Pick<Following, 'cgroups' | 'operations'> {

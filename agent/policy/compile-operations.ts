@@ -4,7 +4,8 @@ import type { Exception, HardeningPolicy, HardeningRule } from '../contract/poli
 import { RefusalError } from '../contract/refusal.ts';
 import { ExceptLayers } from './except-layers.ts';
 import { exceptedId } from './exceptions.ts';
-import { activeMode, defaultId, ruleId } from './ids.ts';
+import { activeMode, defaultId, defaultMode, ruleId } from './ids.ts';
+import { type Learner, type Learning, learningOf } from './learning.ts';
 import { asksToObserve } from './observe.ts';
 import { exceptionReaches, type NamedObject, operationReaches } from './operation-reach.ts';
 import {
@@ -33,6 +34,8 @@ export class OperationCompiler {
   readonly #sayings: Saying[] = [];
   /** Counters of the rules and defaults so far, by their full names. */
   readonly #indexes = new Map<string, number>();
+  readonly #learning: Learning[] = [];
+  readonly #learners: Learner[] = [];
 
   constructor(addRule: AddRule, subjects: readonly NumberedSubject[]) {
     this.#addRule = addRule;
@@ -61,8 +64,20 @@ export class OperationCompiler {
     }
   }
 
+  /** What of the document is learnt, under an index of its own. */
+  addLearning(document: HardeningPolicy, subject: NumberedSubject): void {
+    const learning = learningOf(document);
+    if (learning === null) return;
+    const { id, operations } = learning;
+    const of = { at: 'operation', mode: 'monitor', verdict: 'allow', zone: null, call: null } as const;
+    const { metadata, spec } = document;
+    this.#learners.push({ policy: metadata.name, subject: spec.subject, operations });
+    this.#learning.push({ operations, bit: subject.first, rule: this.#addRule({ ...of, id }) });
+  }
+
   addDefaults(document: HardeningPolicy, subject: NumberedSubject): void {
-    const mode = document.spec.mode === 'enforce' ? 'enforce' : 'monitor';
+    const mode = defaultMode(document.spec.mode);
+    if (mode === null) return;
     for (const name of operationDefaults) {
       const verdict = document.spec.default?.[name];
       if (verdict === undefined) continue;
@@ -103,6 +118,10 @@ export class OperationCompiler {
     }
   }
 
+  get learners(): readonly Learner[] {
+    return this.#learners;
+  }
+
   /** null: nothing needs hooks that know tasks. */
   get rules(): OperationRules | null {
     const needsTasks = this.#subjects.some(({ conditions }) => !isCgroupAlone(conditions));
@@ -112,14 +131,20 @@ export class OperationCompiler {
 
   tables({ paths }: Pick<DeviceFacts, 'paths'>): readonly Table[] {
     const { rules } = this;
-    if (rules === null) return this.#observeAlone(paths);
-    return [operationsTable(rules), usersTable(rules), ...pathTables(rules, knownPaths(rules, paths))];
+    const learning = this.#learning;
+    if (rules === null) return this.#watchAlone(paths);
+    const known = knownPaths(rules, paths);
+    return [operationsTable(rules, learning), usersTable(rules), ...pathTables(rules, known)];
   }
 
-  /** Policies of cgroups alone, about calls alone, that want to see more: no reason to refuse them where nothing can. */
-  #observeAlone(paths: DeviceFacts['paths']): readonly Table[] {
+  /**
+   * Policies of cgroups alone, about calls alone, that want to see more, or to learn: no reason to refuse them where
+   * nothing knows the task. What they connect to is learnt without that.
+   */
+  #watchAlone(paths: DeviceFacts['paths']): readonly Table[] {
     const isAsked = this.#subjects.some(({ documents }) => documents.some(asksToObserve));
-    return isAsked && paths !== undefined ? [operationsTable({ subjects: this.#subjects, sayings: [] })] : [];
+    if (this.#learning.length === 0 && !(isAsked && paths !== undefined)) return [];
+    return [operationsTable({ subjects: this.#subjects, sayings: [] }, this.#learning)];
   }
 }
 

@@ -17,7 +17,6 @@ import { HardeningCompiler } from './compile-hardening.ts';
 import { PacketCompiler } from './compile-packets.ts';
 import { exceptedId, exceptionsOf } from './exceptions.ts';
 import { type FollowingTables, followCgroups, followInterfaces, followPaths } from './following.ts';
-import { activeMode } from './ids.ts';
 import { launchPlans } from './launch-rules.ts';
 import { zonesOf } from './policy-zones.ts';
 import { tierRefusal } from './rule-tier.ts';
@@ -45,7 +44,7 @@ export function compile(written: readonly PolicyDocument[], facts: DeviceFacts):
     if (document.kind === 'AddressSet' || document.kind === 'Exception') continue;
     if (document.kind === 'PacketPolicy') {
       if (document.spec.mode !== 'off') packets.add(document);
-    } else if (activeMode(document.spec.mode, undefined) !== null) hardening.add(document);
+    } else if (document.spec.mode !== 'off') hardening.add(document);
   }
   hardening.addExceptions();
   const tables = [...packets.tables(facts), ...hardening.tables(facts)].toSorted((a, b) => a.kind - b.kind);
@@ -53,8 +52,12 @@ export function compile(written: readonly PolicyDocument[], facts: DeviceFacts):
     tables,
     zones: zonesOf(documents),
     rules,
-    launch: launchPlans(activeHardening(documents), new Set(exceptionsOf(documents).map(exceptedId))),
+    launch: launchPlans(
+      activeHardening(documents).filter(({ spec }) => spec.mode !== 'learn'),
+      new Set(exceptionsOf(documents).map(exceptedId)),
+    ),
     sets: [...packets.sets(), ...hardening.sets()],
+    learners: hardening.learners(),
     settings: packets.settings(facts),
     leftOut: packets.leftOut(facts),
     following: { ...packets.following(), ...hardening.following() },

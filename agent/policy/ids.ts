@@ -33,6 +33,9 @@ export const synCookiesId = (document: Named, zone: string) =>
 /** Whether an id, of whatever document, is one of `synCookiesId`: no rule's own may have a colon in it. */
 export const isSynCookiesId = (id: string) => id.endsWith(':syn-cookies');
 
+/** What a policy's subject is known by where it learns: no rule's own id has a colon in it. */
+export const learnerId = (document: Named) => `${document.metadata.name}/subject:learn`;
+
 const strictness: Record<HardeningMode, number> = { off: 0, learn: 1, monitor: 2, enforce: 3 };
 
 /** Whether a rule asks for more than its policy; the documents are refused then. */
@@ -43,11 +46,21 @@ export const raisesMode = (policy: HardeningMode, rule: HardeningMode | undefine
 export const effectiveMode = (policy: Mode, rule: Mode | undefined): Mode =>
   rule === undefined || strictness[rule] > strictness[policy] ? policy : rule;
 
+const lower = (policy: HardeningMode, rule: HardeningMode | undefined): HardeningMode =>
+  rule === undefined || strictness[rule] > strictness[policy] ? policy : rule;
+
 /** The mode of a rule that decides or is reported; null: it is off, or in a mode that decides nothing. */
 export function activeMode(
   policy: HardeningMode,
   rule: HardeningMode | undefined,
 ): 'monitor' | 'enforce' | null {
-  const mode = rule === undefined || strictness[rule] > strictness[policy] ? policy : rule;
+  const mode = lower(policy, rule);
   return mode === 'monitor' || mode === 'enforce' ? mode : null;
 }
+
+/** Whether what a rule is about is to be kept. */
+export const isLearnt = (policy: HardeningMode, rule: HardeningMode | undefined) =>
+  lower(policy, rule) === 'learn';
+
+/** How defaults of a policy are judged by; null: they are not. */
+export const defaultMode = (policy: HardeningMode) => activeMode(policy, undefined);

@@ -24,6 +24,7 @@ import {
   HuskTable,
   HuskTrait,
 } from '../../bpf/abi/layout.gen.ts';
+import { type Learning, learningMasks } from './learning.ts';
 import { observedBits } from './observe.ts';
 import { type ObjectKey, ObjectKeys } from './operation-keys.ts';
 import type { NamedObject } from './operation-reach.ts';
@@ -52,7 +53,10 @@ export interface OperationRules {
   readonly sayings: readonly Saying[];
 }
 
-export function operationsTable({ subjects, sayings }: OperationRules): Table {
+export function operationsTable(
+  { subjects, sayings }: OperationRules,
+  learning: readonly Learning[] = [],
+): Table {
   const asked = new Array<bigint>(HuskOperation.COUNT).fill(0n);
   const withPaths = new Array<bigint>(HuskOperation.COUNT).fill(0n);
   for (const { operation, bit, object } of sayings) {
@@ -71,6 +75,7 @@ export function operationsTable({ subjects, sayings }: OperationRules): Table {
     anyUser: those(({ users }) => users === null),
     anyCgroup: those(({ cgroup }) => cgroup === null),
     unknown: those(({ takesUnknown }) => takesUnknown),
+    ...learningMasks(learning),
   });
   return wideTable(HuskTable.OPERATIONS, value);
 }

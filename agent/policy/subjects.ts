@@ -8,7 +8,7 @@ import { HUSK_SUBJECTS_MAX } from '../../bpf/abi/layout.gen.ts';
 import type { Exception, HardeningPolicy, PolicyDocument, Subject } from '../contract/policy.ts';
 import { layersNeeded } from './except-layers.ts';
 import { exceptedId, exceptionsOf } from './exceptions.ts';
-import { activeMode, defaultId, defaultNames, ruleId } from './ids.ts';
+import { defaultId, defaultNames, ruleId } from './ids.ts';
 import { type BeyondAt, holdTo } from './tables.ts';
 
 export interface NumberedSubject {
@@ -37,9 +37,7 @@ export interface SubjectConditions {
 }
 
 export const activeHardening = (documents: readonly PolicyDocument[]): readonly HardeningPolicy[] =>
-  documents
-    .filter((one) => one.kind === 'HardeningPolicy')
-    .filter(({ spec }) => activeMode(spec.mode, undefined) !== null);
+  documents.filter((one) => one.kind === 'HardeningPolicy').filter(({ spec }) => spec.mode !== 'off');
 
 export function conditionsOf(subject: Subject): SubjectConditions {
   const sorted = <T extends string | number>(value: T | readonly T[] | undefined): readonly T[] | null =>

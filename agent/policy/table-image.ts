@@ -9,6 +9,7 @@ import type { DeviceView } from './device-view.ts';
 import type { Following } from './following.ts';
 import type { CallName } from './ids.ts';
 import type { LaunchPlan } from './launch-rules.ts';
+import type { Learner } from './learning.ts';
 import type { Place } from './path-number.ts';
 import type { PolicyZone } from './policy-zones.ts';
 import type { TierNeed } from './rule-tier.ts';
@@ -69,6 +70,8 @@ export interface TableImage {
   /** What a launcher can hold services to. */
   readonly launch: readonly LaunchPlan[];
   readonly sets: readonly CompiledSet[];
+  /** Policies of which something is learnt. */
+  readonly learners: readonly Learner[];
   /** Interfaces of zones that are judged elsewhere, and why. */
   readonly leftOut: readonly LeftOut[];
   /** What the tables that follow the device are made from. */

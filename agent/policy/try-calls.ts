@@ -3,7 +3,7 @@
 import type { HardeningRule, PolicyDocument } from '../contract/policy.ts';
 import { wordsToBytes } from './addresses.ts';
 import { evaluateCall } from './evaluate.ts';
-import { activeMode, type CallName, callNames, defaultId, isCallRule, ruleId } from './ids.ts';
+import { activeMode, type CallName, callNames, defaultId, defaultMode, isCallRule, ruleId } from './ids.ts';
 import type { CallTry, CanaryOperation, Judgement } from './judgement.ts';
 import { socketFamilyNumbers, socketTypeNumbers } from './numbers.ts';
 import { allPorts, type PortRange } from './ports.ts';
@@ -163,7 +163,8 @@ function linesOf(documents: readonly PolicyDocument[]): readonly Line[] {
     policies.flatMap(({ document, subject }) =>
       callNames.flatMap((call): readonly Line[] => {
         if (document.spec.default?.[call] !== verdict) return [];
-        const mode = document.spec.mode === 'enforce' ? 'enforce' : 'monitor';
+        const mode = defaultMode(document.spec.mode);
+        if (mode === null) return [];
         return [{ subject, id: defaultId(document, call), reach: anyCall(call), mode }];
       }),
     );

@@ -7,7 +7,7 @@
 import type { HardeningRule, PolicyDocument } from '../contract/policy.ts';
 import { capabilityNames, capabilityNumber } from './capabilities.ts';
 import { type AppletPrograms, evaluateOperation, type ObjectAt } from './evaluate.ts';
-import { activeMode, defaultId, isCallRule, ruleId } from './ids.ts';
+import { activeMode, defaultId, defaultMode, isCallRule, ruleId } from './ids.ts';
 import type { Judgement, OperationTry } from './judgement.ts';
 import { type NamedObject, operationReaches, unlistedApplet } from './operation-reach.ts';
 import {
@@ -57,7 +57,9 @@ export function tryOperations(
       }
       for (const name of operationDefaults) {
         // To allow by default in monitor mode is to say nothing.
-        if (defaults?.[name] === undefined || (mode === 'monitor' && defaults[name] === 'allow')) continue;
+        const isJudged =
+          defaultMode(mode) === 'enforce' || (mode === 'monitor' && defaults?.[name] === 'deny');
+        if (defaults?.[name] === undefined || !isJudged) continue;
         first(defaultId(document, name), [{ operation: name, object: { path: `/${someName}` } }]);
       }
     }

@@ -17,6 +17,8 @@ export interface ViewSource {
   sets(): Promise<readonly Row[]>;
   connections(ask: ConnectionsAsk): Promise<readonly Row[]>;
   drops(): Promise<readonly Row[]>;
+  profile(ask: ProfileAsk): Promise<readonly Row[]>;
+  shadow(): Promise<readonly Row[]>;
   events(count: number): Promise<readonly Row[]>;
 }
 
@@ -32,6 +34,12 @@ export interface ConnectionsAsk {
   readonly count: number;
 }
 
+/** Of one policy, or of all that learn. */
+export interface ProfileAsk {
+  readonly policy?: string | undefined;
+}
+
+const profileArguments = z.strictObject({ policy: z.string().max(63).optional() });
 const connectionsArguments = z.strictObject({
   address: z.string().max(45).optional(),
   port: z.int().min(0).max(65535).optional(),
@@ -61,6 +69,11 @@ export async function runView(view: View, args: Query['args'], source: ViewSourc
     case 'drops':
       readArguments(noArguments, view, args);
       return source.drops();
+    case 'profile':
+      return source.profile(readArguments(profileArguments, view, args));
+    case 'shadow':
+      readArguments(noArguments, view, args);
+      return source.shadow();
     case 'events':
       return source.events(readArguments(eventsArguments, view, args).count);
   }

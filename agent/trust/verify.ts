@@ -14,6 +14,7 @@ import {
   type Confirmation,
   payloadTypes,
   preAuthenticationEncoding,
+  type ShadowAssignment,
 } from '../contract/bundle.ts';
 import { parseJson } from '../contract/json.ts';
 import { bundleBytesMax, envelopeBytesMax } from '../contract/limits.ts';
@@ -70,6 +71,15 @@ const assignmentSchema = z.strictObject({
   issuedAt: unixSeconds,
 });
 
+const shadowSchema = z.strictObject({
+  v: z.literal(1),
+  tenant: z.string().regex(namePattern),
+  device: z.string().regex(devicePattern),
+  serial: counter,
+  bundle: z.strictObject({ digest, bytes: z.int().min(2) }).nullable(),
+  issuedAt: unixSeconds,
+});
+
 const confirmationSchema = z.strictObject({
   v: z.literal(1),
   tenant: z.string().regex(namePattern),
@@ -102,8 +112,26 @@ export function verifyAssignment(
   return assignment;
 }
 
+/** What is to be judged in shadow, as it arrived. */
+export function verifyShadow(
+  bytes: Uint8Array,
+  trusted: Trusted,
+  we: { readonly tenant: string; readonly device: string },
+): ShadowAssignment {
+  const payload = verifyEnvelope(bytes, payloadTypes.shadow, trusted);
+  const shadow = read(shadowSchema, payload, 'shadow');
+  checkAddressee(shadow, we);
+  if (shadow.bundle !== null && shadow.bundle.bytes > bundleBytesMax) {
+    throw new RefusalError('bundle.too-large', `${shadow.bundle.bytes} bytes, at most ${bundleBytesMax}`);
+  }
+  return shadow;
+}
+
 /** The bundle that the assignment speaks of, by its length and digest. What is in it is `readBundle`'s to say. */
-export function verifyBundle(assignment: Assignment, bytes: Uint8Array): SignedBundle {
+export function verifyBundle(
+  assignment: Pick<Assignment, 'bytes' | 'digest'>,
+  bytes: Uint8Array,
+): SignedBundle {
   if (bytes.length !== assignment.bytes) {
     throw new RefusalError('bundle.digest', `${bytes.length} bytes, ${assignment.bytes} are signed`);
   }

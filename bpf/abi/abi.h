@@ -44,7 +44,8 @@ struct husk_control {
     /* Second of boot time until which packets are traced (HUSK_EVENT_TRACE); 0: none are. Whoever traces
      * moves it on, so that it ends with him. */
     husk_u32 trace_until_s;
-    husk_u32 pad;
+    /* 1: what is in the standby slot judges as well, and decides nothing (shadow.h). Never in a trial. */
+    husk_u32 shadow;
 };
 _Static_assert(sizeof(struct husk_control) == 24, "husk_control");
 
@@ -152,6 +153,8 @@ enum husk_total {
     HUSK_TOTAL_TASKS_UNKNOWN = 24,       /* there was no room for a lineage */
     HUSK_TOTAL_TASKS_FOUND = 25,         /* that were there before the programs */
     HUSK_TOTAL_OBSERVED_SUPPRESSED = 26, /* allowed, and told of no more in that period */
+    HUSK_TOTAL_PROFILE_LOST = 28,        /* seen of a subject that learns, and no room for another row */
+    HUSK_TOTAL_DIFFERENCES_LOST = 29,    /* the same of what a policy in shadow would decide otherwise */
     HUSK_TOTAL_COUNT = 32,
 };
 

@@ -90,9 +90,12 @@ struct husk_operations {
     husk_u64 any_program;                    /* subjects that ask for no executable */
     husk_u64 any_user;
     husk_u64 any_cgroup;
-    husk_u64 unknown; /* subjects of tasks whose lineage is not known */
+    husk_u64 unknown;                        /* subjects of tasks whose lineage is not known */
+    husk_u64 learning[HUSK_OPERATION_COUNT]; /* subjects of which all of this operation is kept (sight.h) */
+    husk_u32 learners[HUSK_SUBJECTS_MAX];    /* by subject: the counter index that stands for it there */
 };
-_Static_assert(sizeof(struct husk_operations) == 8 * (3 * HUSK_OPERATION_COUNT + 4), "husk_operations");
+_Static_assert(sizeof(struct husk_operations) == 8 * (4 * HUSK_OPERATION_COUNT + 4) + 4 * HUSK_SUBJECTS_MAX,
+               "husk_operations");
 
 /* HUSK_TABLE_PROGRAMS: hash from husk_program to the subjects it makes. */
 struct husk_program {
@@ -139,6 +142,10 @@ struct husk_task {
     /* Room for one path at a time, since 512 bytes of stack hold none: the task waits for its own calls. */
     husk_u64 rest[HUSK_PATH_DEPTH_MAX + 1];
     husk_u8 name[HUSK_NAME_BYTES];
+    /* Of what it is about to do, for those who look on (learn.h, shadow.h). */
+    husk_u64 dentry; /* address; 0: the object has no path */
+    husk_u64 typed;  /* EXEC: address of the name it is started by */
+    husk_u64 typed_number;
 };
 
 /* What the canary's operation is judged about, whatever it does it to: no file has to be made for it. */

@@ -162,6 +162,13 @@ export const HUSK_OPERATION_KILLED = 1;
 export const HUSK_OPERATION_TARGET = 2;
 export const HUSK_EVENT_PATH_CUT = 1;
 export const HUSK_EVENT_LINEAGE_FULL = 2;
+export const HUSK_PROFILE_MAX = 4096;
+export const HUSK_DIFFERENCES_MAX = 1024;
+export const HUSK_FOLDER_NAMES_MAX = 16;
+export const HUSK_SIGHT_NAMES_BYTES = 320;
+export const HUSK_SIGHT_TYPED_BYTES = 128;
+export const HUSK_SIGHT_LIVE_DENIES = 1;
+export const HUSK_SIGHT_SHADOW_DENIES = 2;
 
 // Enumerations, without the common prefix of their names.
 
@@ -264,6 +271,8 @@ export const HuskTotal = {
   TASKS_UNKNOWN: 24,
   TASKS_FOUND: 25,
   OBSERVED_SUPPRESSED: 26,
+  PROFILE_LOST: 28,
+  DIFFERENCES_LOST: 29,
   COUNT: 32,
 } as const;
 export type HuskTotal = (typeof HuskTotal)[keyof typeof HuskTotal];
@@ -386,6 +395,16 @@ export const HuskTrait = {
 } as const;
 export type HuskTrait = (typeof HuskTrait)[keyof typeof HuskTrait];
 
+export const HuskSightKind = {
+  PLAIN: 1,
+  PATH: 2,
+  FOLDER: 3,
+  NUMBER: 4,
+  CALL: 5,
+  UNRESOLVED: 6,
+} as const;
+export type HuskSightKind = (typeof HuskSightKind)[keyof typeof HuskSightKind];
+
 // Structs: size, offsets, types and codecs. Pads are written as zero and not read.
 
 export interface HuskControl {
@@ -394,6 +413,7 @@ export interface HuskControl {
   readonly packetEventsPerSecond: number;
   readonly generations: number;
   readonly traceUntilS: number;
+  readonly shadow: number;
 }
 export const HuskControl = {
   size: 24,
@@ -403,6 +423,7 @@ export const HuskControl = {
     packetEventsPerSecond: 8,
     generations: 12,
     traceUntilS: 16,
+    shadow: 20,
   },
 } as const;
 export function encodeHuskControl(view: DataView, at: number, value: HuskControl): void {
@@ -412,7 +433,7 @@ export function encodeHuskControl(view: DataView, at: number, value: HuskControl
   view.setUint32(at + 8, value.packetEventsPerSecond, true);
   view.setUint32(at + 12, value.generations, true);
   view.setUint32(at + 16, value.traceUntilS, true);
-  putZeros(view, at + 20, 4);
+  view.setUint32(at + 20, value.shadow, true);
 }
 export function decodeHuskControl(view: DataView, at: number): HuskControl {
   mustHold(view, at, 24);
@@ -422,6 +443,7 @@ export function decodeHuskControl(view: DataView, at: number): HuskControl {
     packetEventsPerSecond: view.getUint32(at + 8, true),
     generations: view.getUint32(at + 12, true),
     traceUntilS: view.getUint32(at + 16, true),
+    shadow: view.getUint32(at + 20, true),
   };
 }
 
@@ -2595,9 +2617,11 @@ export interface HuskOperations {
   readonly anyUser: bigint;
   readonly anyCgroup: bigint;
   readonly unknown: bigint;
+  readonly learning: readonly bigint[];
+  readonly learners: readonly number[];
 }
 export const HuskOperations = {
-  size: 800,
+  size: 1312,
   offset: {
     subjects: 0,
     withPaths: 256,
@@ -2606,15 +2630,19 @@ export const HuskOperations = {
     anyUser: 776,
     anyCgroup: 784,
     unknown: 792,
+    learning: 800,
+    learners: 1056,
   },
   count: {
     subjects: 32,
     withPaths: 32,
     observed: 32,
+    learning: 32,
+    learners: 64,
   },
 } as const;
 export function encodeHuskOperations(view: DataView, at: number, value: HuskOperations): void {
-  mustHold(view, at, 800);
+  mustHold(view, at, 1312);
   putEach(view, at + 0, 8, 32, value.subjects, 'subjects', (to, one) => view.setBigUint64(to, one, true));
   putEach(view, at + 256, 8, 32, value.withPaths, 'withPaths', (to, one) => view.setBigUint64(to, one, true));
   putEach(view, at + 512, 8, 32, value.observed, 'observed', (to, one) => view.setBigUint64(to, one, true));
@@ -2622,9 +2650,11 @@ export function encodeHuskOperations(view: DataView, at: number, value: HuskOper
   view.setBigUint64(at + 776, value.anyUser, true);
   view.setBigUint64(at + 784, value.anyCgroup, true);
   view.setBigUint64(at + 792, value.unknown, true);
+  putEach(view, at + 800, 8, 32, value.learning, 'learning', (to, one) => view.setBigUint64(to, one, true));
+  putEach(view, at + 1056, 4, 64, value.learners, 'learners', (to, one) => view.setUint32(to, one, true));
 }
 export function decodeHuskOperations(view: DataView, at: number): HuskOperations {
-  mustHold(view, at, 800);
+  mustHold(view, at, 1312);
   return {
     subjects: getEach(at + 0, 8, 32, (from) => view.getBigUint64(from, true)),
     withPaths: getEach(at + 256, 8, 32, (from) => view.getBigUint64(from, true)),
@@ -2633,6 +2663,8 @@ export function decodeHuskOperations(view: DataView, at: number): HuskOperations
     anyUser: view.getBigUint64(at + 776, true),
     anyCgroup: view.getBigUint64(at + 784, true),
     unknown: view.getBigUint64(at + 792, true),
+    learning: getEach(at + 800, 8, 32, (from) => view.getBigUint64(from, true)),
+    learners: getEach(at + 1056, 4, 64, (from) => view.getUint32(from, true)),
   };
 }
 
@@ -2694,9 +2726,12 @@ export interface HuskTask {
   readonly pad2: number;
   readonly rest: readonly bigint[];
   readonly name: Uint8Array;
+  readonly dentry: bigint;
+  readonly typed: bigint;
+  readonly typedNumber: bigint;
 }
 export const HuskTask = {
-  size: 808,
+  size: 832,
   offset: {
     lineage: 0,
     programs: 256,
@@ -2707,6 +2742,9 @@ export const HuskTask = {
     pad2: 284,
     rest: 288,
     name: 552,
+    dentry: 808,
+    typed: 816,
+    typedNumber: 824,
   },
   count: {
     lineage: 16,
@@ -2715,7 +2753,7 @@ export const HuskTask = {
   },
 } as const;
 export function encodeHuskTask(view: DataView, at: number, value: HuskTask): void {
-  mustHold(view, at, 808);
+  mustHold(view, at, 832);
   putEach(view, at + 0, 16, 16, value.lineage, 'lineage', (to, one) => encodeHuskProgram(view, to, one));
   view.setUint32(at + 256, value.programs, true);
   view.setUint32(at + 260, value.flags, true);
@@ -2726,9 +2764,12 @@ export function encodeHuskTask(view: DataView, at: number, value: HuskTask): voi
   view.setUint32(at + 284, value.pad2, true);
   putEach(view, at + 288, 8, 33, value.rest, 'rest', (to, one) => view.setBigUint64(to, one, true));
   putBytes(view, at + 552, 256, value.name, 'name');
+  view.setBigUint64(at + 808, value.dentry, true);
+  view.setBigUint64(at + 816, value.typed, true);
+  view.setBigUint64(at + 824, value.typedNumber, true);
 }
 export function decodeHuskTask(view: DataView, at: number): HuskTask {
-  mustHold(view, at, 808);
+  mustHold(view, at, 832);
   return {
     lineage: getEach(at + 0, 16, 16, (from) => decodeHuskProgram(view, from)),
     programs: view.getUint32(at + 256, true),
@@ -2739,6 +2780,9 @@ export function decodeHuskTask(view: DataView, at: number): HuskTask {
     pad2: view.getUint32(at + 284, true),
     rest: getEach(at + 288, 8, 33, (from) => view.getBigUint64(from, true)),
     name: getBytes(view, at + 552, 256),
+    dentry: view.getBigUint64(at + 808, true),
+    typed: view.getBigUint64(at + 816, true),
+    typedNumber: view.getBigUint64(at + 824, true),
   };
 }
 
@@ -2999,9 +3043,145 @@ export function decodeHuskCanaryObject(view: DataView, at: number): HuskCanaryOb
   };
 }
 
+export interface HuskSightKey {
+  readonly value: bigint;
+  readonly name: bigint;
+  readonly addr: Uint8Array;
+  readonly rule: number;
+  readonly shadowRule: number;
+  readonly operation: number;
+  readonly port: number;
+  readonly kind: number;
+  readonly traits: number;
+  readonly ipProto: number;
+  readonly verdicts: number;
+}
+export const HuskSightKey = {
+  size: 48,
+  offset: {
+    value: 0,
+    name: 8,
+    addr: 16,
+    rule: 32,
+    shadowRule: 36,
+    operation: 40,
+    port: 42,
+    kind: 44,
+    traits: 45,
+    ipProto: 46,
+    verdicts: 47,
+  },
+  count: {
+    addr: 16,
+  },
+} as const;
+export function encodeHuskSightKey(view: DataView, at: number, value: HuskSightKey): void {
+  mustHold(view, at, 48);
+  view.setBigUint64(at + 0, value.value, true);
+  view.setBigUint64(at + 8, value.name, true);
+  putBytes(view, at + 16, 16, value.addr, 'addr');
+  view.setUint32(at + 32, value.rule, true);
+  view.setUint32(at + 36, value.shadowRule, true);
+  view.setUint16(at + 40, value.operation, true);
+  view.setUint16(at + 42, value.port, true);
+  view.setUint8(at + 44, value.kind);
+  view.setUint8(at + 45, value.traits);
+  view.setUint8(at + 46, value.ipProto);
+  view.setUint8(at + 47, value.verdicts);
+}
+export function decodeHuskSightKey(view: DataView, at: number): HuskSightKey {
+  mustHold(view, at, 48);
+  return {
+    value: view.getBigUint64(at + 0, true),
+    name: view.getBigUint64(at + 8, true),
+    addr: getBytes(view, at + 16, 16),
+    rule: view.getUint32(at + 32, true),
+    shadowRule: view.getUint32(at + 36, true),
+    operation: view.getUint16(at + 40, true),
+    port: view.getUint16(at + 42, true),
+    kind: view.getUint8(at + 44),
+    traits: view.getUint8(at + 45),
+    ipProto: view.getUint8(at + 46),
+    verdicts: view.getUint8(at + 47),
+  };
+}
+
+export interface HuskSight {
+  readonly count: bigint;
+  readonly firstNs: bigint;
+  readonly lastNs: bigint;
+  readonly cgroup: bigint;
+  readonly below: number;
+  readonly device: number;
+  readonly tgid: number;
+  readonly uid: number;
+  readonly comm: string;
+  readonly typed: string;
+  readonly names: Uint8Array;
+  readonly namesLength: number;
+  readonly flags: number;
+}
+export const HuskSight = {
+  size: 520,
+  offset: {
+    count: 0,
+    firstNs: 8,
+    lastNs: 16,
+    cgroup: 24,
+    below: 32,
+    device: 36,
+    tgid: 40,
+    uid: 44,
+    comm: 48,
+    typed: 64,
+    names: 192,
+    namesLength: 512,
+    flags: 516,
+  },
+  count: {
+    comm: 16,
+    typed: 128,
+    names: 320,
+  },
+} as const;
+export function encodeHuskSight(view: DataView, at: number, value: HuskSight): void {
+  mustHold(view, at, 520);
+  view.setBigUint64(at + 0, value.count, true);
+  view.setBigUint64(at + 8, value.firstNs, true);
+  view.setBigUint64(at + 16, value.lastNs, true);
+  view.setBigUint64(at + 24, value.cgroup, true);
+  view.setUint32(at + 32, value.below, true);
+  view.setUint32(at + 36, value.device, true);
+  view.setUint32(at + 40, value.tgid, true);
+  view.setUint32(at + 44, value.uid, true);
+  putText(view, at + 48, 16, value.comm, 'comm');
+  putText(view, at + 64, 128, value.typed, 'typed');
+  putBytes(view, at + 192, 320, value.names, 'names');
+  view.setUint32(at + 512, value.namesLength, true);
+  view.setUint32(at + 516, value.flags, true);
+}
+export function decodeHuskSight(view: DataView, at: number): HuskSight {
+  mustHold(view, at, 520);
+  return {
+    count: view.getBigUint64(at + 0, true),
+    firstNs: view.getBigUint64(at + 8, true),
+    lastNs: view.getBigUint64(at + 16, true),
+    cgroup: view.getBigUint64(at + 24, true),
+    below: view.getUint32(at + 32, true),
+    device: view.getUint32(at + 36, true),
+    tgid: view.getUint32(at + 40, true),
+    uid: view.getUint32(at + 44, true),
+    comm: getText(view, at + 48, 16),
+    typed: getText(view, at + 64, 128),
+    names: getBytes(view, at + 192, 320),
+    namesLength: view.getUint32(at + 512, true),
+    flags: view.getUint32(at + 516, true),
+  };
+}
+
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = '00d4b28137aab2d4375606d70a4fdca4c0139d8b00704a615e640af23901df4d';
+export const layoutDigest = 'eb4f3cd6af47f7e7603c66f81803008aacc9eda8c099ae5e76eee76dcb5fe70b';
 
 export interface LayoutField {
   readonly name: string;
@@ -3021,7 +3201,7 @@ export const layout: Layout = {
       { name: 'packet_events_per_second', offset: 8, type: 'u32' },
       { name: 'generations', offset: 12, type: 'u32' },
       { name: 'trace_until_s', offset: 16, type: 'u32' },
-      { name: 'pad', offset: 20, type: 'u32' },
+      { name: 'shadow', offset: 20, type: 'u32' },
     ] },
     { name: 'husk_counter', size: 24, fields: [
       { name: 'hits', offset: 0, type: 'u64' },
@@ -3444,7 +3624,7 @@ export const layout: Layout = {
       { name: 'kills', offset: 20, type: 'u8' },
       { name: 'pad', offset: 21, type: 'u8[3]' },
     ] },
-    { name: 'husk_operations', size: 800, fields: [
+    { name: 'husk_operations', size: 1312, fields: [
       { name: 'subjects', offset: 0, type: 'u64[32]' },
       { name: 'with_paths', offset: 256, type: 'u64[32]' },
       { name: 'observed', offset: 512, type: 'u64[32]' },
@@ -3452,6 +3632,8 @@ export const layout: Layout = {
       { name: 'any_user', offset: 776, type: 'u64' },
       { name: 'any_cgroup', offset: 784, type: 'u64' },
       { name: 'unknown', offset: 792, type: 'u64' },
+      { name: 'learning', offset: 800, type: 'u64[32]' },
+      { name: 'learners', offset: 1056, type: 'u32[64]' },
     ] },
     { name: 'husk_program', size: 16, fields: [
       { name: 'path', offset: 0, type: 'u64' },
@@ -3461,7 +3643,7 @@ export const layout: Layout = {
       { name: 'own', offset: 0, type: 'u64' },
       { name: 'lineage', offset: 8, type: 'u64' },
     ] },
-    { name: 'husk_task', size: 808, fields: [
+    { name: 'husk_task', size: 832, fields: [
       { name: 'lineage', offset: 0, type: 'husk_program[16]' },
       { name: 'programs', offset: 256, type: 'u32' },
       { name: 'flags', offset: 260, type: 'u32' },
@@ -3472,6 +3654,9 @@ export const layout: Layout = {
       { name: 'pad2', offset: 284, type: 'u32' },
       { name: 'rest', offset: 288, type: 'u64[33]' },
       { name: 'name', offset: 552, type: 'u8[256]' },
+      { name: 'dentry', offset: 808, type: 'u64' },
+      { name: 'typed', offset: 816, type: 'u64' },
+      { name: 'typed_number', offset: 824, type: 'u64' },
     ] },
     { name: 'husk_alike', size: 64, fields: [
       { name: 'program', offset: 0, type: 'husk_program' },
@@ -3524,6 +3709,34 @@ export const layout: Layout = {
       { name: 'has_path', offset: 288, type: 'u8' },
       { name: 'traits', offset: 289, type: 'u8' },
       { name: 'pad', offset: 290, type: 'u8[6]' },
+    ] },
+    { name: 'husk_sight_key', size: 48, fields: [
+      { name: 'value', offset: 0, type: 'u64' },
+      { name: 'name', offset: 8, type: 'u64' },
+      { name: 'addr', offset: 16, type: 'u8[16]' },
+      { name: 'rule', offset: 32, type: 'u32' },
+      { name: 'shadow_rule', offset: 36, type: 'u32' },
+      { name: 'operation', offset: 40, type: 'u16' },
+      { name: 'port', offset: 42, type: 'u16' },
+      { name: 'kind', offset: 44, type: 'u8' },
+      { name: 'traits', offset: 45, type: 'u8' },
+      { name: 'ip_proto', offset: 46, type: 'u8' },
+      { name: 'verdicts', offset: 47, type: 'u8' },
+    ] },
+    { name: 'husk_sight', size: 520, fields: [
+      { name: 'count', offset: 0, type: 'u64' },
+      { name: 'first_ns', offset: 8, type: 'u64' },
+      { name: 'last_ns', offset: 16, type: 'u64' },
+      { name: 'cgroup', offset: 24, type: 'u64' },
+      { name: 'below', offset: 32, type: 'u32' },
+      { name: 'device', offset: 36, type: 'u32' },
+      { name: 'tgid', offset: 40, type: 'u32' },
+      { name: 'uid', offset: 44, type: 'u32' },
+      { name: 'comm', offset: 48, type: 'char[16]' },
+      { name: 'typed', offset: 64, type: 'char[128]' },
+      { name: 'names', offset: 192, type: 'u8[320]' },
+      { name: 'names_length', offset: 512, type: 'u32' },
+      { name: 'flags', offset: 516, type: 'u32' },
     ] },
   ],
   enums: [
@@ -3616,6 +3829,8 @@ export const layout: Layout = {
       ['HUSK_TOTAL_TASKS_UNKNOWN', 24],
       ['HUSK_TOTAL_TASKS_FOUND', 25],
       ['HUSK_TOTAL_OBSERVED_SUPPRESSED', 26],
+      ['HUSK_TOTAL_PROFILE_LOST', 28],
+      ['HUSK_TOTAL_DIFFERENCES_LOST', 29],
       ['HUSK_TOTAL_COUNT', 32],
     ] },
     { name: 'husk_event_kind', values: [
@@ -3713,6 +3928,14 @@ export const layout: Layout = {
       ['HUSK_TRAIT_SETUID', 3],
       ['HUSK_TRAIT_UNRESOLVED', 4],
       ['HUSK_TRAIT_UNLISTED_APPLET', 5],
+    ] },
+    { name: 'husk_sight_kind', values: [
+      ['HUSK_SIGHT_PLAIN', 1],
+      ['HUSK_SIGHT_PATH', 2],
+      ['HUSK_SIGHT_FOLDER', 3],
+      ['HUSK_SIGHT_NUMBER', 4],
+      ['HUSK_SIGHT_CALL', 5],
+      ['HUSK_SIGHT_UNRESOLVED', 6],
     ] },
   ],
 };

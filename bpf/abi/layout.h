@@ -18,6 +18,7 @@
 #include "operation_event.h"
 #include "rate.h"
 #include "sets.h"
+#include "sight.h"
 #include "tables.h"
 
 #define LAYOUT __attribute__((section("husk.layout"), used))
@@ -86,6 +87,8 @@ LAYOUT_STRUCT(husk_repeats);
 LAYOUT_STRUCT(husk_operation_event);
 LAYOUT_STRUCT(husk_path_key);
 LAYOUT_STRUCT(husk_canary_object);
+LAYOUT_STRUCT(husk_sight_key);
+LAYOUT_STRUCT(husk_sight);
 
 LAYOUT_ENUM(husk_verdict);
 LAYOUT_ENUM(husk_reason);
@@ -104,5 +107,6 @@ LAYOUT_ENUM(husk_reject_with);
 LAYOUT_ENUM(husk_operation);
 LAYOUT_ENUM(husk_object_kind);
 LAYOUT_ENUM(husk_trait);
+LAYOUT_ENUM(husk_sight_kind);
 
 #endif

@@ -63,19 +63,19 @@ struct asked {
     husk_u16 operation;
     husk_u16 kind;
     husk_u8 traits;
-    husk_u8 has_path;
+    husk_u8 has_path; /* `place` says where it is */
     husk_u8 pad[2];
 };
 
 struct judge {
     struct husk_task *task;
-    const struct husk_path_key *key;
     husk_u64 subjects;
     husk_u64 serial;
     husk_u32 slot;
     bool is_canary;
     bool is_trial;
     bool is_observed; /* told of, although it is allowed */
+    bool is_shadowed;
 };
 
 /* Where the rule is kept; DENIALS_KEPT: nowhere, there were too many. */
@@ -419,10 +419,14 @@ static __always_inline bool find_applet(husk_u32 slot, husk_u64 executable, husk
     return true;
 }
 
-static __always_inline void ask_applet(const struct judge *judge, struct asked *asked, const char *typed)
+static __always_inline void ask_applet(struct asked *asked, const struct husk_task *task)
 {
-    husk_u64 executable = path_value(asked->place.whole, asked->place.device, judge->key), applet = 0;
-    if (!find_applet(judge->slot, executable, husk_typed_name(judge->task, typed), &applet))
+    const struct husk_path_key *key = the_path_key();
+    husk_u64 applet = 0;
+    asked->traits &= ~(1 << HUSK_TRAIT_UNLISTED_APPLET);
+    asked->applet = 0;
+    if (!key || !find_applet(asked->slot, path_value(asked->place.whole, asked->place.device, key),
+                             task->typed_number, &applet))
         return;
     asked->applet = applet;
     if (!applet)
@@ -438,35 +442,55 @@ GLOBAL husk_ask_canary(struct asked *asked, struct husk_task *task)
     asked->number = object->number;
     asked->applet = object->applet;
     asked->traits = object->traits;
+    asked->has_path = object->has_path;
     if (object->has_path) {
         asked->place.whole = object->whole;
         asked->place.depth = object->depth;
         asked->place.device = object->device;
         __builtin_memcpy(task->rest, object->rest, sizeof(object->rest));
-        husk_ask_path(asked, task);
     }
-    husk_ask_rest(asked);
     return 0;
 }
 
-static __always_inline void ask_all(const struct judge *judge, struct asked *asked,
-                                    const struct operation *operation, const struct husk_operations *all)
+/* Where the object is, and by which name it is run. */
+static __always_inline void find_object(const struct judge *judge, struct asked *asked,
+                                        const struct operation *operation)
 {
-    if (judge->is_canary) {
-        husk_ask_canary(asked, judge->task);
+    const struct husk_path_key *key = the_path_key();
+    judge->task->dentry = (husk_u64)operation->dentry;
+    judge->task->typed = 0;
+    judge->task->typed_number = 0;
+    if (!operation->dentry || !key)
+        return;
+    resolve(operation->dentry, judge->task, key, &asked->place);
+    if (asked->place.is_unresolved) {
+        asked->traits |= 1 << HUSK_TRAIT_UNRESOLVED;
         return;
     }
-    if (operation->dentry && judge->task && (all->with_paths[operation->operation] & judge->subjects)) {
-        resolve(operation->dentry, judge->task, judge->key, &asked->place);
-        if (asked->place.is_unresolved)
-            asked->traits |= 1 << HUSK_TRAIT_UNRESOLVED;
-        else
-            husk_ask_path(asked, judge->task);
-        if (operation->typed && !asked->place.is_unresolved)
-            ask_applet(judge, asked, operation->typed);
+    asked->has_path = 1;
+    if (operation->typed) {
+        judge->task->typed = (husk_u64)operation->typed;
+        judge->task->typed_number = husk_typed_name(judge->task, operation->typed);
+    }
+}
+
+/* The canary is asked from here as well: frames below one more would have no room. */
+static __always_inline void ask_all(const struct judge *judge, struct asked *asked, bool with_path)
+{
+    if (judge->is_canary) {
+        if (!judge->task)
+            return;
+        husk_ask_canary(asked, judge->task);
+    }
+    if ((with_path || judge->is_canary) && asked->has_path && judge->task) {
+        husk_ask_path(asked, judge->task);
+        if (judge->task->typed && !judge->is_canary)
+            ask_applet(asked, judge->task);
     }
     husk_ask_rest(asked);
 }
+
+#include "shadow.h"
 
 /* Whose operation it is, and by which tables it is judged. NULL: it is not, and `*answer` says what then. */
 static __always_inline const struct husk_operations *open_judge(struct judge *judge, husk_u32 operation,
@@ -478,7 +502,6 @@ static __always_inline const struct husk_operations *open_judge(struct judge *ju
     *answer = 0;
     if (!shared || !label || (current->flags & PF_KTHREAD) || current->tgid == 1)
         return NULL;
-    judge->key = the_path_key();
     judge->is_canary = label->canary_cgroup && label->canary_cgroup == bpf_get_current_cgroup_id();
     if (judge->is_canary && label->canary_operation != operation)
         return NULL;
@@ -487,16 +510,17 @@ static __always_inline const struct husk_operations *open_judge(struct judge *ju
     judge->is_trial = READ_ONCE(shared->live) & HUSK_LIVE_TRIAL;
     judge->slot = judge->is_canary ? label->slot : live_slot(shared);
     const struct husk_generation *generation = table_wide(&generation_slots, judge->slot);
-    if (!generation || !judge->key) {
+    if (!generation || !the_path_key()) {
         if (!judge->is_canary)
             count_total(HUSK_TOTAL_NO_GENERATION);
         return NULL;
     }
+    judge->task = bpf_task_storage_get(&tasks, current, 0, 0);
+    judge->is_shadowed = !judge->is_canary && !judge->is_trial && READ_ONCE(shared->shadow);
     /* A generation that says nothing of tasks has no such table. */
     const struct husk_operations *all = table_wide(&operations_slots, judge->slot);
     if (!all)
         return NULL;
-    judge->task = bpf_task_storage_get(&tasks, current, 0, 0);
     judge->serial = generation->serial;
     if (judge->is_canary) {
         judge->subjects = label->canary_subjects;
@@ -508,23 +532,60 @@ static __always_inline const struct husk_operations *open_judge(struct judge *ju
     return all;
 }
 
+/* The live policy's verdict: 0, or the errno to refuse with, negative. */
+static __always_inline int decide_operation(const struct judge *judge, struct asked *asked,
+                                            struct operation *operation)
+{
+    husk_u32 denial = husk_standing_denial(asked);
+    if (judge->is_canary) {
+        record_operation(asked, denial);
+        return denial == HUSK_RULE_NONE ? -ECANCELED : -EPERM;
+    }
+    count_total(HUSK_TOTAL_CALLS);
+    husk_u32 would_deny = husk_standing_would_deny(asked);
+    name_operation(judge, operation);
+    if (would_deny != HUSK_RULE_NONE) {
+        count_rule(would_deny, 0);
+        report_operation(judge, operation, would_deny, HUSK_VERDICT_DENY, HUSK_MODE_MONITOR);
+    }
+    if (denial == HUSK_RULE_NONE) {
+        count_rule(asked->allowed, 0);
+        if (judge->is_observed && would_deny == HUSK_RULE_NONE)
+            report_operation(judge, operation, asked->allowed, HUSK_VERDICT_ALLOW, HUSK_MODE_ENFORCE);
+        return 0;
+    }
+    count_rule(denial, 0);
+    bool kills = operation->too_late || (husk_standing_kills(asked) && !judge->is_trial);
+    if (kills)
+        bpf_send_signal(SIGKILL);
+    report_operation(judge, operation, denial, HUSK_VERDICT_DENY,
+                     HUSK_MODE_ENFORCE | (kills ? HUSK_OPERATION_KILLED << 8 : 0));
+    return -EPERM;
+}
+
 /* 0, or the errno to refuse with, negative. */
 static __always_inline int judge_operation(struct operation *operation)
 {
     struct judge judge = {};
     int answer;
     const struct husk_operations *all = open_judge(&judge, operation->operation, &answer);
-    if (!all || operation->operation >= HUSK_OPERATION_COUNT)
+    if (operation->operation >= HUSK_OPERATION_COUNT || !(all || judge.is_shadowed))
         return answer;
-    judge.is_observed = !judge.is_canary && (all->observed[operation->operation] & judge.subjects);
-    judge.subjects &= all->subjects[operation->operation];
-    if (!judge.subjects) {
-        if (judge.is_observed) {
-            name_operation(&judge, operation);
-            report_operation(&judge, operation, HUSK_RULE_NONE, HUSK_VERDICT_ALLOW, HUSK_MODE_ENFORCE);
-        }
-        return answer;
+    husk_u64 with_paths = all ? all->with_paths[operation->operation] & judge.subjects : 0;
+    husk_u64 learning = all ? all->learning[operation->operation] & judge.subjects : 0;
+    judge.is_observed = all && !judge.is_canary && (all->observed[operation->operation] & judge.subjects);
+    judge.subjects &= all ? all->subjects[operation->operation] : 0;
+    if (!judge.subjects && judge.is_observed) {
+        name_operation(&judge, operation);
+        report_operation(&judge, operation, HUSK_RULE_NONE, HUSK_VERDICT_ALLOW, HUSK_MODE_ENFORCE);
+        /* It was none: the name typed is told as one. */
+        if (operation->typed)
+            operation->applet = 0;
     }
+    /* What is too late to refuse was seen when it was asked for; where no hook asks, it is not kept. */
+    bool is_watched = judge.task && !operation->too_late && (learning || judge.is_shadowed);
+    if (!judge.subjects && !is_watched)
+        return answer;
 
     struct asked asked = {
         .slot = judge.slot,
@@ -536,32 +597,17 @@ static __always_inline int judge_operation(struct operation *operation)
         .would_allow = HUSK_RULE_NONE,
         .allowed = HUSK_RULE_NONE,
     };
-    ask_all(&judge, &asked, operation, all);
-    husk_u32 denial = husk_standing_denial(&asked);
-    if (judge.is_canary) {
-        record_operation(&asked, denial);
-        return denial == HUSK_RULE_NONE ? -ECANCELED : -EPERM;
+    if (judge.task && !judge.is_canary && (with_paths || is_watched))
+        find_object(&judge, &asked, operation);
+    if (is_watched && learning)
+        husk_learn(&asked, judge.task, learning);
+    if (judge.subjects) {
+        ask_all(&judge, &asked, with_paths != 0);
+        answer = decide_operation(&judge, &asked, operation);
     }
-    count_total(HUSK_TOTAL_CALLS);
-    husk_u32 would_deny = husk_standing_would_deny(&asked);
-    name_operation(&judge, operation);
-    if (would_deny != HUSK_RULE_NONE) {
-        count_rule(would_deny, 0);
-        report_operation(&judge, operation, would_deny, HUSK_VERDICT_DENY, HUSK_MODE_MONITOR);
-    }
-    if (denial == HUSK_RULE_NONE) {
-        count_rule(asked.allowed, 0);
-        if (judge.is_observed && would_deny == HUSK_RULE_NONE)
-            report_operation(&judge, operation, asked.allowed, HUSK_VERDICT_ALLOW, HUSK_MODE_ENFORCE);
-        return 0;
-    }
-    count_rule(denial, 0);
-    bool kills = operation->too_late || (husk_standing_kills(&asked) && !judge.is_trial);
-    if (kills)
-        bpf_send_signal(SIGKILL);
-    report_operation(&judge, operation, denial, HUSK_VERDICT_DENY,
-                     HUSK_MODE_ENFORCE | (kills ? HUSK_OPERATION_KILLED << 8 : 0));
-    return -EPERM;
+    if (is_watched && judge.is_shadowed)
+        judge_in_shadow(&asked, judge.task);
+    return answer;
 }
 
 #endif

@@ -18,6 +18,7 @@
 
 #include "cgroup_subjects.h"
 #include "emit.h"
+#include "watch_call.h"
 
 /* Guards, which know the task, tell more of it. */
 #ifndef REPORT_CALL
@@ -34,6 +35,7 @@ struct caller {
     husk_u64 serial;
     husk_u32 slot;
     bool is_canary;
+    bool is_shadow; /* judged beside the live policy: nothing comes of it */
 };
 
 static __always_inline void report_call(const struct caller *caller, const struct call *call,
@@ -193,7 +195,7 @@ static __always_inline bool judge_by_rules(struct caller *caller, struct call *c
         if (rule->verdict == HUSK_VERDICT_DENY)
             result->verdict = HUSK_VERDICT_DENY;
     }
-    if (caller->is_canary)
+    if (caller->is_canary || caller->is_shadow)
         return true;
 #pragma unroll
     for (husk_u32 part = 0; part < CALL_PARTS; part++) {
@@ -205,6 +207,19 @@ static __always_inline bool judge_by_rules(struct caller *caller, struct call *c
     if (rule && rule->verdict == HUSK_VERDICT_DENY)
         report_call(caller, call, rule);
     return true;
+}
+
+/* After the live verdict, where the standby slot holds a policy in shadow. */
+static __always_inline void judge_call_in_shadow(struct call *call, husk_u32 live_slot, husk_u64 subjects,
+                                                 const struct husk_tried *live)
+{
+    struct caller caller = {.slot = live_slot ^ 1, .is_shadow = true};
+    struct husk_tried result = {.verdict = HUSK_VERDICT_ALLOW, .rule = HUSK_RULE_NONE};
+    call->subjects = husk_unknown(subjects);
+    if (call->subjects)
+        judge_by_rules(&caller, call, &result);
+    if ((result.verdict == HUSK_VERDICT_DENY) != (live->verdict == HUSK_VERDICT_DENY))
+        keep_call_difference(call, live, &result);
 }
 
 static __always_inline void record_tried(struct husk_tried *result)
@@ -239,6 +254,14 @@ static __always_inline int judge_call(struct call *call)
         call->subjects = caller.is_canary ? label->canary_subjects : find_subjects(subjects, caller.cgroup);
     if (!subjects || (call->subjects && !judge_by_rules(&caller, call, &result)))
         result.reason = HUSK_REASON_NO_GENERATION;
+    if (call->subjects && !caller.is_canary)
+        learn_call(call, call->subjects, caller.slot, true);
+    husk_u32 shadow = caller.slot ^ 1;
+    if (READ_ONCE(shared->shadow) && !caller.is_canary) {
+        subjects = bpf_map_lookup_elem(&subjects_slots, &shadow);
+        judge_call_in_shadow(call, caller.slot, subjects ? find_subjects(subjects, caller.cgroup) : 0,
+                             &result);
+    }
 
     if (caller.is_canary)
         record_tried(&result);

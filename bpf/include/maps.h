@@ -103,6 +103,28 @@ struct {
     __type(value, struct husk_trace);
 } trace_filter SEC(".maps");
 
+/* Writers: programs that judge what tasks do (sight.h). Reader: user space, which removes rows of rules that
+ * are gone. Full: the new row is lost and counted. */
+#define SIGHTS(ENTRIES)                                                                                      \
+    __uint(type, BPF_MAP_TYPE_HASH);                                                                         \
+    __uint(map_flags, BPF_F_NO_PREALLOC);                                                                    \
+    __uint(max_entries, ENTRIES);                                                                            \
+    __uint(key_size, sizeof(struct husk_sight_key));                                                         \
+    __uint(value_size, sizeof(struct husk_sight));
+struct {
+    SIGHTS(HUSK_PROFILE_MAX)
+} profile SEC(".maps");
+struct {
+    SIGHTS(HUSK_DIFFERENCES_MAX)
+} differences SEC(".maps");
+/* All zero, for ever: a row is made from it, since it has no room on the stack. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __uint(key_size, sizeof(husk_u32));
+    __uint(value_size, sizeof(struct husk_sight));
+} blank_sight SEC(".maps");
+
 /* Packet events emitted in the current second, per CPU. Programs only. */
 struct event_budget {
     husk_u64 second;

@@ -46,7 +46,8 @@ export function deviceRoutes(app: FastifyInstance, parts: ApiParts): void {
     });
     parts.onForget(id);
     // An empty retained message clears what the broker keeps. If it is away, nobody asks for it either.
-    publishing.publish(deviceTopics(tenant, id).desired, new Uint8Array()).catch(() => {});
+    const { desired, shadow } = deviceTopics(tenant, id);
+    for (const topic of [desired, shadow]) publishing.publish(topic, new Uint8Array()).catch(() => {});
     return { device: id, state: 'forgotten' };
   });
 

@@ -12,6 +12,7 @@ import { deviceRoutes } from './devices.ts';
 import { eventRoutes } from './events.ts';
 import type { ApiParts } from './parts.ts';
 import { policyRoutes } from './policy.ts';
+import { shadowRoutes } from './shadow.ts';
 import { statusRoutes } from './status.ts';
 import { tokenRoutes } from './tokens.ts';
 
@@ -41,6 +42,7 @@ export class Api {
     tokenRoutes(this.#app, parts);
     deviceRoutes(this.#app, parts);
     policyRoutes(this.#app, parts);
+    shadowRoutes(this.#app, parts);
     eventRoutes(this.#app, parts);
   }
 

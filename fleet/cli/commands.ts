@@ -11,8 +11,10 @@ import { importIptablesCommand, importListCommand, importNftCommand } from './im
 import { init } from './init.ts';
 import { policyCheck } from './policy-check.ts';
 import { policyDiff } from './policy-diff.ts';
+import { policyLearn } from './policy-learn.ts';
 import { policyPublish } from './policy-publish.ts';
 import { policySchema } from './policy-schema.ts';
+import { policyShadow } from './policy-shadow.ts';
 import { policySimulate } from './policy-simulate.ts';
 import { policyTemplate } from './policy-template.ts';
 import { policyTest } from './policy-test.ts';
@@ -67,6 +69,8 @@ the very programs that devices run, in the kernel of this machine.`,
       policyTest,
       policySimulate,
       policyDiff,
+      policyLearn,
+      policyShadow,
       policyPublish,
       policySchema,
     ],

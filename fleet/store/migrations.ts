@@ -111,4 +111,15 @@ export const migrations: readonly string[] = [
     detail TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  -- What a device judges in shadow, or last did.
+  CREATE TABLE shadows (
+    device TEXT PRIMARY KEY REFERENCES devices (id),
+    serial INTEGER NOT NULL REFERENCES bundles (serial),
+    digest TEXT NOT NULL,
+    envelope BLOB NOT NULL,        -- the very bytes published
+    stopped INTEGER NOT NULL CHECK (stopped IN (0, 1)),
+    issued_at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];

@@ -6,6 +6,7 @@ import { BundleStore } from './bundles.ts';
 import { Database } from './database.ts';
 import { DeviceStore } from './devices.ts';
 import { EventStore } from './events.ts';
+import { ShadowStore } from './shadows.ts';
 import { TokenStore } from './tokens.ts';
 
 export interface Store {
@@ -13,6 +14,7 @@ export interface Store {
   readonly tokens: TokenStore;
   readonly bundles: BundleStore;
   readonly assignments: AssignmentStore;
+  readonly shadows: ShadowStore;
   readonly events: EventStore;
   readonly audit: AuditStore;
   transaction<T>(work: () => T): T;
@@ -28,6 +30,7 @@ export function openStore(path: string): Store {
     tokens: new TokenStore(db),
     bundles: new BundleStore(db),
     assignments: new AssignmentStore(db),
+    shadows: new ShadowStore(db),
     events: new EventStore(db),
     audit: new AuditStore(db),
     transaction: (work) => db.transaction(work),

@@ -22,6 +22,8 @@ function setUp(change: Partial<ViewSource> = {}) {
     sets: async () => [],
     connections: async () => [],
     drops: async () => [],
+    profile: async () => [],
+    shadow: async () => [],
     events: async (count) => [{ count }],
     ...change,
   };

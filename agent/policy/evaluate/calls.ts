@@ -10,7 +10,7 @@ import type {
   Subject,
 } from '../../contract/policy.ts';
 import { bytesToWords, isIpv4 } from '../addresses.ts';
-import { activeMode, type CallName, callNames, defaultId, isCallRule, ruleId } from '../ids.ts';
+import { activeMode, type CallName, callNames, defaultId, defaultMode, isCallRule, ruleId } from '../ids.ts';
 import type { CanaryOperation, Judgement } from '../judgement.ts';
 import { protocolNumber, socketFamilyNumbers, socketTypeNumbers } from '../numbers.ts';
 import { type PortRange, portRanges, portsHold } from '../ports.ts';
@@ -157,7 +157,8 @@ function subjectOf(
   const defaults = callNames.flatMap((name): readonly Line[] => {
     const verdict = spec.default?.[name];
     if (verdict === undefined) return [];
-    const mode = spec.mode === 'enforce' ? 'enforce' : 'monitor';
+    const mode = defaultMode(spec.mode);
+    if (mode === null) return [];
     return [{ id: defaultId(document, name), mode, verdict, matches: (call) => call.name === name }];
   });
   const rules = spec.rules.flatMap((rule) =>

@@ -10,7 +10,7 @@ import type {
 } from '../../contract/policy.ts';
 import { capabilityNumber } from '../capabilities.ts';
 import { exceptedWords } from '../exceptions.ts';
-import { activeMode, ruleId } from '../ids.ts';
+import { activeMode, defaultMode, ruleId } from '../ids.ts';
 import type { Judgement } from '../judgement.ts';
 import type { OperationName, TraitName } from '../operation-words.ts';
 import { exceptedRules, exceptionsFrom, isMeantFor } from './exceptions.ts';
@@ -165,7 +165,8 @@ function defaultOf({ metadata, spec }: HardeningPolicy, operation: OperationName
     return [];
   const verdict = spec.default?.[operation];
   if (verdict === undefined) return [];
-  const mode: 'monitor' | 'enforce' = spec.mode === 'enforce' ? 'enforce' : 'monitor';
+  const mode = defaultMode(spec.mode);
+  if (mode === null) return [];
   return [{ id: `${metadata.name}/default-${operation}`, verdict, mode }];
 }
 

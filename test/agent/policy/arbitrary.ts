@@ -9,6 +9,7 @@ import type {
   HardeningMode,
   HardeningPolicy,
   HardeningRule,
+  Mode,
   PacketPolicy,
   PacketRule,
   PolicyDocument,
@@ -324,7 +325,7 @@ const socketMatch = fc
     fc.uniqueArray(fc.constantFrom('stream' as const, 'dgram' as const, 'raw' as const)),
   )
   .map(([family, type]) => (type.length === 0 ? { family } : { family, type }));
-const callRule: fc.Arbitrary<Omit<HardeningRule, 'id'>> = fc
+const callRule: fc.Arbitrary<Omit<HardeningRule, 'id' | 'mode'> & { mode?: Mode }> = fc
   .tuple(
     fc.oneof(
       { weight: 4, arbitrary: fc.record({ connect: callMatch }) },
