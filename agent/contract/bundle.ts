@@ -23,6 +23,7 @@ export interface SignedEnvelope {
 export const payloadTypes = {
   assignment: 'application/vnd.husk.assignment.v1+json',
   confirmation: 'application/vnd.husk.confirmation.v1+json',
+  permit: 'application/vnd.husk.permit.v1+json',
 } as const;
 
 /** What one device is to enforce. */

@@ -22,6 +22,12 @@ export const refusals = {
   'kernel.load': 'The kernel refused the tables.',
   'kernel.readback': 'What was read back from the kernel is not what was written.',
   'kernel.unproven': 'A probe in the kernel did not get the expected verdict.',
+  // permits
+  'permit.malformed': 'It is not a well-formed permit.',
+  'permit.purpose': 'The permit is for something else.',
+  'permit.boot': 'The permit is for another boot of this device.',
+  'permit.expired': 'The permit has expired.',
+  'permit.used': 'The permit was used before.',
   // query
   'query.malformed': 'The question is not well-formed.',
   'query.unknown-view': 'There is no view of that name.',

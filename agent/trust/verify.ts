@@ -17,6 +17,7 @@ import {
 } from '../contract/bundle.ts';
 import { parseJson } from '../contract/json.ts';
 import { bundleBytesMax, envelopeBytesMax } from '../contract/limits.ts';
+import { type Permit, permitPurposes } from '../contract/permit.ts';
 import { RefusalError } from '../contract/refusal.ts';
 import { messageOf } from '../contract/thrown.ts';
 import { devicePattern, digestPattern, namePattern } from '../contract/topics.ts';
@@ -80,6 +81,16 @@ const confirmationSchema = z.strictObject({
   issuedAt: unixSeconds,
 });
 
+const permitSchema = z.strictObject({
+  v: z.literal(1),
+  tenant: z.string().regex(namePattern),
+  device: z.string().regex(devicePattern),
+  purpose: z.enum(permitPurposes),
+  id: z.string().regex(/^[0-9a-f]{32}$/),
+  boot: z.string().min(1).max(64),
+  notAfter: unixSeconds,
+});
+
 const bundleSchema = z.strictObject({
   v: z.literal(1),
   tenant: z.string().regex(namePattern),
@@ -140,6 +151,17 @@ export function verifyConfirmation(
     }
   }
   return confirmation;
+}
+
+/** A permit for this device. Purpose, boot, time and whether it was used are for who takes it to look at. */
+export function verifyPermit(
+  envelope: Uint8Array | object,
+  trusted: Trusted,
+  we: { readonly tenant: string; readonly device: string },
+): Permit {
+  const permit = read(permitSchema, verifyEnvelope(envelope, payloadTypes.permit, trusted), 'permit');
+  checkAddressee(permit, we);
+  return permit;
 }
 
 /**

@@ -11,6 +11,7 @@ import { describe } from './api-error.ts';
 import { deviceRoutes } from './devices.ts';
 import { eventRoutes } from './events.ts';
 import type { ApiParts } from './parts.ts';
+import { permitRoutes } from './permits.ts';
 import { policyRoutes } from './policy.ts';
 import { statusRoutes } from './status.ts';
 import { tokenRoutes } from './tokens.ts';
@@ -40,6 +41,7 @@ export class Api {
     statusRoutes(this.#app, parts);
     tokenRoutes(this.#app, parts);
     deviceRoutes(this.#app, parts);
+    permitRoutes(this.#app, parts);
     policyRoutes(this.#app, parts);
     eventRoutes(this.#app, parts);
   }

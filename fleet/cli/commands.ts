@@ -5,6 +5,7 @@ import { brokerConfigMosquitto } from './broker-config-mosquitto.ts';
 import type { CommandFile } from './common.ts';
 import { deviceForget } from './device-forget.ts';
 import { deviceList } from './device-list.ts';
+import { devicePermit } from './device-permit.ts';
 import { deviceShow } from './device-show.ts';
 import { events } from './events.ts';
 import { importIptablesCommand, importListCommand, importNftCommand } from './import.ts';
@@ -43,8 +44,8 @@ export const commands: readonly (CommandFile | CommandGroup)[] = [
   },
   {
     name: 'device',
-    summary: 'Devices: list, show, forget',
-    commands: [deviceList, deviceShow, deviceForget],
+    summary: 'Devices: list, show, forget, permit',
+    commands: [deviceList, deviceShow, deviceForget, devicePermit],
   },
   {
     name: 'policy',
