@@ -28,6 +28,8 @@ export interface Config {
   readonly neverDrop: NeverDrop;
   /** Hardening rules name cgroups below this cgroup v2 directory; without it they cannot be enforced. */
   readonly hardening: { readonly cgroup: string; readonly tasks: boolean } | null;
+  /** Whether Husk guards its own pins, files and process against others (SECURITY.md); in tiers A and B. */
+  readonly selfProtection: 'on' | 'off';
   /** What a bundle's own trial length is clamped to. */
   readonly trial: { readonly minimumSeconds: number; readonly maximumSeconds: number };
   readonly spool: { readonly bytesMax: number };
@@ -134,6 +136,7 @@ const configSchema = z
       .strictObject({ cgroup: absolutePath, tasks: z.boolean().default(true) })
       .nullable()
       .default(null),
+    selfProtection: z.enum(['on', 'off']).default('on'),
     trial: z
       .strictObject({
         // Below 30 s a slow cellular link cannot come back; a lab may go down to 2.

@@ -11,7 +11,8 @@ import { join } from 'node:path';
 import type { Addon } from '../native/index.ts';
 import { QueryAnswerer } from './answer-query.ts';
 import { BundleApplier, type Step } from './apply-bundle.ts';
-import type { Row } from './cli/control.ts';
+import { findBelongings } from './belongings.ts';
+import type { ControlAsk, PermitEnvelope, Row } from './cli/control.ts';
 import { AlreadyRunning, ControlServer } from './cli/control-server.ts';
 import { storeFolder } from './cli/offline.ts';
 import { runCommand } from './cli/program.ts';
@@ -20,6 +21,7 @@ import type { Config } from './config.ts';
 import type { Join } from './contract/enrollment.ts';
 import { envelopeKinds } from './contract/envelope.ts';
 import { streams } from './contract/event.ts';
+import { permitPurposes } from './contract/permit.ts';
 import { RefusalError } from './contract/refusal.ts';
 import { describeDevice } from './describe-device.ts';
 import { readDevice, timeNow } from './device-now.ts';
@@ -33,6 +35,7 @@ import { type JoinParts, joinFleet } from './join-fleet.ts';
 import { Floor } from './kernel/floor.ts';
 import { findNft } from './kernel/floor-table.ts';
 import { Kernel } from './kernel/kernel.ts';
+import type { Belongings } from './kernel/self-guard.ts';
 import { tryKernel } from './kernel/try-kernel.ts';
 import { LaunchFiles } from './launch-files.ts';
 import { askConfirmation } from './link/confirm-trial.ts';
@@ -73,6 +76,7 @@ import {
   readObjects,
   readOptionalObject,
   readPppoeSessions,
+  readSelfGuard,
   stepClockIfAsked,
   watchInterfaces,
 } from './prepare-device.ts';
@@ -86,6 +90,7 @@ import {
 import { runView } from './query/views.ts';
 import { StateReporter } from './report-state.ts';
 import { type EventStream, streamEvents } from './stream-events.ts';
+import { takePermit } from './take-permit.ts';
 import { deviceTier, guardTierOf, passedOver, recursionFunction } from './tier.ts';
 import { type Identity, IdentityStore, trustSigners } from './trust/identity.ts';
 import { parseEndpoint } from './trust/join.ts';
@@ -97,7 +102,12 @@ import { verifyAssignment, verifyBundle } from './trust/verify.ts';
 /** How often `events --follow` looks for new ones. */
 const followEveryMs = 250;
 
-async function run(config: Config, openAddon: () => Promise<Addon>, files: Files): Promise<number> {
+async function run(
+  config: Config,
+  configPath: string,
+  openAddon: () => Promise<Addon>,
+  files: Files,
+): Promise<number> {
   const log = makeLog(config.log.level);
   // A broken invariant of ours: say it where the rest is said, and let the supervisor start us anew.
   process.once('uncaughtException', (error) => {
@@ -151,6 +161,7 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     bpffs: config.bpffs,
     files: readObjects(),
     guards: config.hardening?.tasks === true ? readGuards(guardTierOf(trials), log) : null,
+    self: selfGuard(),
     scratch: config.runDirectory,
     cgroup,
     sizes,
@@ -164,6 +175,9 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
       'guards: attached',
     );
   else if (kernel.guardsWhy !== '') log.error({ why: kernel.guardsWhy }, 'guards: none');
+  if (kernel.self !== null)
+    log.info({ how: kernel.self.how, missing: kernel.self.missing }, 'self-protection: on');
+  else if (kernel.guards !== null) log.warn({ why: kernel.selfWhy }, 'self-protection: none');
   kernel.setPacketEventsPerSecond(config.events.packetPerSecond);
   const { store, damage } = BundleStore.open(files, storeFolder(config));
   if (damage !== null) {
@@ -379,8 +393,15 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
     log,
   });
 
-  control.serve(async function* (ask, gone): AsyncGenerator<Row> {
+  control.serve(async function* (ask, gone, by): AsyncGenerator<Row> {
+    if (by !== 'login') usePermit(by.permit, ask.ask);
     switch (ask.ask) {
+      case 'unprotect': {
+        const isProtected = kernel.openSelf(ask.seconds, by === 'login' ? 'logins' : 'all');
+        audit('self.unprotected', { seconds: ask.seconds, permit: by !== 'login' });
+        yield { unprotected: isProtected, seconds: ask.seconds };
+        return;
+      }
       case 'query':
         yield* await runView(ask.view, ask.args, device.source);
         return;
@@ -425,6 +446,24 @@ async function run(config: Config, openAddon: () => Promise<Addon>, files: Files
   kernel.close();
   log.info('agent: stopped, enforcement stays');
   return failure === null ? 0 : 1;
+
+  /** Throws RefusalError where it is none for this. */
+  function usePermit(permit: PermitEnvelope, what: ControlAsk['ask']): void {
+    const purpose = permitPurposes.find((one) => one === what);
+    if (purpose === undefined) throw new RefusalError('permit.purpose', `there are no permits for ${what}`);
+    if (trusted === null)
+      throw new RefusalError('bundle.signature', 'this device is not enrolled: it trusts nobody');
+    const { runDirectory } = config;
+    const parts = { files, runDirectory, trusted, we: who, bootId: machine.bootId, clock };
+    const id = takePermit(parts, permit, purpose);
+    audit('permit.used', { permit: id, purpose });
+  }
+
+  /** Nothing where it is off, or where this kernel can't. */
+  function selfGuard(): { file: Uint8Array; belongings: Belongings } | null {
+    const file = config.selfProtection === 'off' ? null : readSelfGuard(guardTierOf(trials), log);
+    return file === null ? null : { file, belongings: findBelongings({ config, configPath }) };
+  }
 
   async function joinAndTalk(): Promise<void> {
     stepClockIfAsked(config, clock, log);
@@ -586,7 +625,7 @@ async function main(): Promise<void> {
   process.exitCode = await runCommand(process.argv.slice(2), {
     files,
     addon,
-    run: (config) => run(config, addon, files),
+    run: (config, path) => run(config, path, addon, files),
     out: (text) => process.stdout.write(text),
     complain: (text) => process.stderr.write(text),
     input: process.stdin,

@@ -67,6 +67,17 @@ export function readGuards(
   }
 }
 
+/** The program of Husk's own protection, for the way this kernel takes it; null: it takes none. */
+export function readSelfGuard(tier: GuardTier | null, log: Log): Uint8Array | null {
+  if (tier === null || tier === 'C') return null;
+  try {
+    return readBpfObject(tier === 'B' ? 'guard_self_b' : 'guard_self');
+  } catch (error) {
+    log.error({ tier, error: messageOf(error) }, 'self-protection: not readable');
+    return null;
+  }
+}
+
 /** An object that not every kernel takes; null: it was not built. */
 export function readOptionalObject(name: 'floor'): Uint8Array | null {
   try {

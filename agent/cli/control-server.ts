@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import type * as z from 'zod';
 import { RefusalError } from '../contract/refusal.ts';
 import { messageOf } from '../contract/thrown.ts';
 import type { Files } from '../os/files.ts';
@@ -17,15 +18,29 @@ import {
   type ControlAsk,
   type ControlReply,
   controlPath,
+  type PermitEnvelope,
+  permitPath,
+  permittedAskSchema,
   type Row,
 } from './control.ts';
 
-/** Gives rows until it returns. `gone` fires when the asker has left. */
-export type ControlHandler = (ask: ControlAsk, gone: AbortSignal) => AsyncIterable<Row>;
+/** Gives rows until it returns. `gone` fires when the asker has left; `by` says which socket he came by. */
+export type ControlHandler = (
+  ask: ControlAsk,
+  gone: AbortSignal,
+  by: 'login' | { readonly permit: PermitEnvelope },
+) => AsyncIterable<Row>;
 
 /** Somebody who opens connections and says nothing must not use up our descriptors. */
 const connectionsMax = 8;
 const askWithinMs = 10_000;
+
+/** A socket and who comes by it. */
+interface Door {
+  readonly by: 'login' | 'permit';
+  readonly path: string;
+  readonly server: Server;
+}
 
 /** Another agent holds the run folder. */
 export class AlreadyRunning extends Error {
@@ -34,8 +49,7 @@ export class AlreadyRunning extends Error {
 
 export class ControlServer {
   readonly #lock: Server;
-  readonly #server: Server;
-  readonly #path: string;
+  readonly #doors: readonly Door[];
   readonly #log: Log;
   readonly #sockets = new Set<Socket>();
   #handler: ControlHandler | null = null;
@@ -49,27 +63,32 @@ export class ControlServer {
       if (error.code !== 'EADDRINUSE') throw error;
       throw new AlreadyRunning(`another agent uses ${runDirectory}`);
     });
-    const path = controlPath(runDirectory);
-    rmSync(path, { force: true });
-    const server = createServer();
-    // The mask closes the moment between making the socket and setting its mode.
-    const mask = process.umask(0o177);
-    try {
-      await listen(server, path);
-    } finally {
-      process.umask(mask);
+    const paths = { login: controlPath(runDirectory), permit: permitPath(runDirectory) };
+    const doors: Door[] = [];
+    for (const [by, path] of Object.entries(paths) as [Door['by'], string][]) {
+      rmSync(path, { force: true });
+      const server = createServer();
+      // The mask closes the moment between making the socket and setting its mode.
+      const mask = process.umask(0o177);
+      try {
+        await listen(server, path);
+      } finally {
+        process.umask(mask);
+      }
+      chmodSync(path, 0o600);
+      doors.push({ by, path, server });
     }
-    chmodSync(path, 0o600);
-    return new ControlServer(lock, server, path, log);
+    return new ControlServer(lock, doors, log);
   }
 
-  private constructor(lock: Server, server: Server, path: string, log: Log) {
+  private constructor(lock: Server, doors: readonly Door[], log: Log) {
     this.#lock = lock;
-    this.#server = server;
-    this.#path = path;
+    this.#doors = doors;
     this.#log = log;
-    server.maxConnections = connectionsMax;
-    server.on('connection', (socket) => void this.#serve(socket));
+    for (const { server, by } of doors) {
+      server.maxConnections = connectionsMax;
+      server.on('connection', (socket) => void this.#serve(socket, by));
+    }
   }
 
   serve(handler: ControlHandler): void {
@@ -78,12 +97,14 @@ export class ControlServer {
 
   async close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    rmSync(this.#path, { force: true });
+    for (const { server, path } of this.#doors) {
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      rmSync(path, { force: true });
+    }
     await new Promise<void>((resolve) => this.#lock.close(() => resolve()));
   }
 
-  async #serve(socket: Socket): Promise<void> {
+  async #serve(socket: Socket, by: Door['by']): Promise<void> {
     this.#sockets.add(socket);
     const gone = new AbortController();
     socket.once('close', () => {
@@ -95,7 +116,7 @@ export class ControlServer {
     try {
       const line = await firstLine(socket, gone.signal);
       if (line === null) return;
-      for await (const row of this.#answer(line, gone.signal)) {
+      for await (const row of this.#answer(line, gone.signal, by)) {
         if (!(await write(socket, { row }))) return;
       }
       await write(socket, { end: true });
@@ -108,7 +129,7 @@ export class ControlServer {
     }
   }
 
-  #answer(line: string, gone: AbortSignal): AsyncIterable<Row> {
+  #answer(line: string, gone: AbortSignal, by: Door['by']): AsyncIterable<Row> {
     if (this.#handler === null) throw new Error('the agent is starting, ask again in a moment');
     let value: unknown;
     try {
@@ -116,12 +137,16 @@ export class ControlServer {
     } catch {
       throw new RefusalError('query.malformed', 'not a line of JSON');
     }
-    const ask = askSchema.safeParse(value);
-    if (!ask.success) {
-      throw new RefusalError('query.malformed', ask.error.issues.map((one) => one.message).join('; '));
-    }
-    return this.#handler(ask.data, gone);
+    if (by === 'login') return this.#handler(readAs(askSchema, value), gone, by);
+    const { permit, ask } = readAs(permittedAskSchema, value);
+    return this.#handler(ask, gone, { permit });
   }
+}
+
+function readAs<T>(schema: z.ZodType<T>, value: unknown): T {
+  const read = schema.safeParse(value);
+  if (read.success) return read.data;
+  throw new RefusalError('query.malformed', read.error.issues.map((one) => one.message).join('; '));
 }
 
 /** null: none came in time, or none that we take. What comes behind it is read and forgotten. */

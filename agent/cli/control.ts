@@ -2,10 +2,14 @@
 //
 // A Unix socket in the run folder, mode 0600. One line of JSON asks, lines of JSON answer, the last with
 // `end`, `refusal` or `error`. Whoever may open the socket is root on the device; still every line is bounded.
+//
+// Where Husk protects itself, the kernel lets nobody to this socket who comes from a shielded service. Beside it is one
+// for those who have a permit of the fleet's, `permit.sock`: a line there is `{"permit": …, "ask": …}`.
 
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { unprotectSecondsMax } from '../contract/permit.ts';
 import { type View, views } from '../contract/query.ts';
 import { type Refusal, type RefusalCode, refusals } from '../contract/refusal.ts';
 
@@ -20,7 +24,11 @@ export type ControlAsk =
   /** Events as they come, until the asker leaves. */
   | { readonly ask: 'follow' }
   /** A bundle from a folder instead of from the controller. */
-  | { readonly ask: 'apply'; readonly folder: string };
+  | { readonly ask: 'apply'; readonly folder: string }
+  /** Husk's protection is let go of for so many seconds; 0: no longer. */
+  | { readonly ask: 'unprotect'; readonly seconds: number };
+/** A DSSE envelope, not looked at yet. */
+export type PermitEnvelope = Readonly<Record<string, unknown>>;
 
 export type Row = Readonly<Record<string, unknown>>;
 export type ControlReply =
@@ -37,6 +45,10 @@ export function controlPath(runDirectory: string): string {
   return join(runDirectory, 'control.sock');
 }
 
+export function permitPath(runDirectory: string): string {
+  return join(runDirectory, 'permit.sock');
+}
+
 export const askSchema: z.ZodType<ControlAsk> = z.discriminatedUnion('ask', [
   z.strictObject({
     ask: z.literal('query'),
@@ -46,7 +58,10 @@ export const askSchema: z.ZodType<ControlAsk> = z.discriminatedUnion('ask', [
   z.strictObject({ ask: z.literal('return') }),
   z.strictObject({ ask: z.literal('follow') }),
   z.strictObject({ ask: z.literal('apply'), folder: z.string().max(4096).regex(/^\//) }),
+  z.strictObject({ ask: z.literal('unprotect'), seconds: z.int().min(0).max(unprotectSecondsMax) }),
 ]);
+export const permittedAskSchema: z.ZodType<{ readonly permit: PermitEnvelope; readonly ask: ControlAsk }> =
+  z.strictObject({ permit: z.record(z.string(), z.unknown()), ask: askSchema });
 
 const replySchema = z.union([
   z.strictObject({ row: z.record(z.string(), z.unknown()) }),
@@ -65,11 +80,27 @@ export class NoAgent extends Error {
   override readonly name = 'NoAgent';
 }
 
-/** Asks the running agent. Throws NoAgent where there is none. */
-export async function* askAgent(runDirectory: string, ask: ControlAsk): AsyncGenerator<ControlReply> {
-  const socket = await dial(controlPath(runDirectory));
+/** Whom Husk does not believe on its own device. */
+export class NotBelieved extends Error {
+  override readonly name = 'NotBelieved';
+  constructor(options?: ErrorOptions) {
+    super(
+      'refused: what comes from a service that policy shields, or from where is not known, does not command Husk. ' +
+        'Log in another way, or bring a permit of the fleet: `husk device permit`, then --permit FILE',
+      options,
+    );
+  }
+}
+
+/** Asks the running agent, by a permit where there is one. Throws NoAgent where there is none, NotBelieved. */
+export async function* askAgent(
+  runDirectory: string,
+  ask: ControlAsk,
+  permit: PermitEnvelope | null = null,
+): AsyncGenerator<ControlReply> {
+  const socket = await dial((permit === null ? controlPath : permitPath)(runDirectory));
   try {
-    socket.write(`${JSON.stringify(ask)}\n`);
+    socket.write(`${JSON.stringify(permit === null ? ask : { permit, ask })}\n`);
     for await (const line of linesOf(socket)) {
       const reply = replySchema.parse(JSON.parse(line));
       yield reply;
@@ -88,6 +119,8 @@ export async function isAgentRunning(runDirectory: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (error instanceof NoAgent) return false;
+    // Somebody is there, and does not speak with us.
+    if (error instanceof NotBelieved) return true;
     throw error;
   }
 }
@@ -102,6 +135,7 @@ function dial(path: string): Promise<Socket> {
     });
     socket.once('error', (error: NodeJS.ErrnoException) => {
       const none = error.code === 'ENOENT' || error.code === 'ECONNREFUSED';
+      if (error.code === 'EPERM') reject(new NotBelieved({ cause: error }));
       reject(none ? new NoAgent(`no agent at ${path}`, { cause: error }) : error);
     });
   });

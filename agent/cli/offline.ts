@@ -11,11 +11,12 @@ import { removeFloor } from '../kernel/floor.ts';
 import { findNft, removeFloorTableBy } from '../kernel/floor-table.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { removePins, setDirectory } from '../kernel/objects.ts';
+import { isSelfGuarded, openSelfGuard, removeSelfGuard } from '../kernel/self-guard.ts';
 import type { Files } from '../os/files.ts';
 import { usualSizes } from '../policy/kernel-memory.ts';
 import { shownCount } from '../query/views.ts';
 import { BundleStore } from '../trust/store.ts';
-import type { Row } from './control.ts';
+import { NotBelieved, type Row } from './control.ts';
 
 export interface OfflineParts {
   readonly config: Config;
@@ -67,15 +68,46 @@ async function ruleRows(kernel: Kernel): Promise<readonly Row[]> {
   }));
 }
 
-/** `return` without an agent. False: there is nothing to go back to. */
-export function offlineReturn(parts: OfflineParts): Promise<boolean> {
-  const { store } = BundleStore.open(parts.files, storeFolder(parts.config));
-  return withKernel(parts, (kernel) => returnToPrevious(kernel, store), false);
+/** `return` without an agent. False: there is nothing to go back to. Throws NotBelieved. */
+export async function offlineReturn(parts: OfflineParts): Promise<boolean> {
+  try {
+    const { store } = BundleStore.open(parts.files, storeFolder(parts.config));
+    return await withKernel(parts, (kernel) => returnToPrevious(kernel, store), false);
+  } catch (error) {
+    throw asNotBelieved(error);
+  }
 }
 
-/** Takes everything out of the kernel. False: nothing was there. */
+/** Lets go of Husk's own protection without an agent. False: there is none. Throws NotBelieved. */
+export function offlineUnprotect({ addon, config }: Omit<OfflineParts, 'files'>, seconds: number): boolean {
+  const directory = setDirectory(config.bpffs);
+  if (!isSelfGuarded(directory)) return false;
+  const now = Number(addon.bootNs() / 1_000_000_000n);
+  try {
+    openSelfGuard(addon, directory, seconds === 0 ? 0 : now + seconds);
+    return true;
+  } catch (error) {
+    throw asNotBelieved(error);
+  }
+}
+
+/** Husk's own pins refused us. */
+function asNotBelieved(error: unknown): unknown {
+  return (error as { code?: string }).code === 'EPERM' ? new NotBelieved({ cause: error }) : error;
+}
+
+/** Takes everything out of the kernel. False: nothing was there. Throws NotBelieved. */
 export async function unloadKernel(parts: OfflineParts): Promise<boolean> {
+  try {
+    return await takeOut(parts);
+  } catch (error) {
+    throw asNotBelieved(error);
+  }
+}
+
+async function takeOut(parts: OfflineParts): Promise<boolean> {
   const { addon, config } = parts;
+  removeSelfGuard(setDirectory(config.bpffs));
   removeFloor(config.bpffs);
   const nft = findNft();
   if (nft !== null) removeFloorTableBy(nft);

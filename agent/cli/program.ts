@@ -7,23 +7,36 @@
 import { isAbsolute, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import * as z from 'zod';
 import type { Addon } from '../../native/index.ts';
 import { type Config, ConfigError, configPath, readConfig } from '../config.ts';
 import type { HuskEvent } from '../contract/event.ts';
+import { parseJson } from '../contract/json.ts';
+import { envelopeBytesMax } from '../contract/limits.ts';
+import { unprotectSecondsMax } from '../contract/permit.ts';
 import type { Tier } from '../contract/policy.ts';
 import { type View, views } from '../contract/query.ts';
 import { RefusalError, refusals } from '../contract/refusal.ts';
 import { messageOf } from '../contract/thrown.ts';
 import { version } from '../os/build-info.ts';
 import type { Files } from '../os/files.ts';
+import { readMachine } from '../os/machine.ts';
 import { eventDetails, eventWords } from '../policy/event-words.ts';
 import { eventsMax } from '../query/views.ts';
 import { decodeBase64 } from '../trust/base64.ts';
 import { IdentityStore, trustSigners } from '../trust/identity.ts';
 import { trustKeys } from '../trust/keys.ts';
-import { askAgent, type ControlAsk, isAgentRunning, NoAgent, type Row } from './control.ts';
+import {
+  askAgent,
+  type ControlAsk,
+  isAgentRunning,
+  NoAgent,
+  NotBelieved,
+  type PermitEnvelope,
+  type Row,
+} from './control.ts';
 import { judgeFrames } from './judge.ts';
-import { offlineReturn, offlineRows, openPinned, unloadKernel } from './offline.ts';
+import { offlineReturn, offlineRows, offlineUnprotect, openPinned, unloadKernel } from './offline.ts';
 import { probe, probeRefusal, showProbe } from './probe.ts';
 import { showRecord, showTable, showValue } from './show.ts';
 import { protocolFrom, type TraceAsk, tracedAddress, traceFilter, traceLine, tracePackets } from './trace.ts';
@@ -33,7 +46,8 @@ export interface CliTools {
   readonly files: Files;
   /** Opened when first asked for: most commands do without. */
   readonly addon: () => Promise<Addon>;
-  readonly run: (config: Config) => Promise<number>;
+  /** `path`: of the file that the configuration was read from. */
+  readonly run: (config: Config, path: string) => Promise<number>;
   readonly out: (text: string) => void;
   readonly complain: (text: string) => void;
   /** Standard input, of the one command that reads it. */
@@ -43,6 +57,9 @@ export interface CliTools {
   /** Whether somebody can be asked. */
   readonly isTerminal: boolean;
 }
+
+/** Long enough for a package to be unpacked, or for somebody to stop the agent by hand. */
+const unprotectSeconds = 300;
 
 interface Common {
   readonly config?: string;
@@ -99,13 +116,22 @@ Exit status: 0 done, 1 refused or failed (why is on standard error), 2 wrong usa
     };
   const configOf = (options: Common): Config =>
     readConfig(tools.files, options.config === configPath ? undefined : options.config);
-  const ask = (config: Config, what: ControlAsk) => collect(askAgent(config.runDirectory, what));
+  const ask = (config: Config, what: ControlAsk, permit: PermitEnvelope | null = null) =>
+    collect(askAgent(config.runDirectory, what, permit));
+  const permitOf = (options: Common): PermitEnvelope | null => {
+    const { permit } = options as { permit?: string };
+    return permit === undefined ? null : readPermit(tools.files, permit);
+  };
+  const permitOption = [
+    '--permit <file>',
+    'a permit of the fleet, for who comes from a shielded service',
+  ] as const;
 
   command(
     'run',
     'enforce, connect and report until SIGTERM',
     'Logs JSON lines to standard output. SIGTERM says goodbye to the fleet and leaves enforcement in place.',
-  ).action(act((options) => tools.run(configOf(options))));
+  ).action(act((options) => tools.run(configOf(options), options.config ?? configPath)));
 
   command(
     'probe',
@@ -187,9 +213,11 @@ as if it had come over the link: verified, proven, on trial. The trial ends well
 answer over a new connection, so a device without a link returns to its policy at the deadline.`,
   )
     .argument('<folder>', 'where the two files are')
+    .option(...permitOption)
     .action(
       act(async (options, folder = '.') => {
-        const rows = await ask(configOf(options), { ask: 'apply', folder: absolute(folder) });
+        const what = { ask: 'apply', folder: absolute(folder) } as const;
+        const rows = await ask(configOf(options), what, permitOf(options));
         const outcome = rows.at(-1) ?? {};
         if (options.json === true) print(outcome);
         else tools.out(showRecord(outcome));
@@ -201,30 +229,32 @@ answer over a new connection, so a device without a link returns to its policy a
     'return',
     'go back to the previous policy now',
     'Ends a trial that is running; outside one, puts the policy before this one in force. Works without a running\nagent too, where the kernel still holds that policy. The serial that was left is not tried again: the fleet has to sign a new one.',
-  ).action(
-    act(async (options) => {
-      const config = configOf(options);
-      const rows = await ask(config, { ask: 'return' }).catch(
-        ifNoAgent(async () => [
-          {
-            returned: await offlineReturn({ config, addon: await tools.addon(), files: tools.files }),
-            without: 'agent',
-          },
-        ]),
-      );
-      const returned = rows.at(-1)?.returned === true;
-      if (options.json === true) print({ returned });
-      else if (returned) tools.out('returned to the previous policy\n');
-      if (!returned) {
-        tools.complain(
-          rows.at(-1)?.without === 'agent'
-            ? 'husk-agent: the kernel does not hold the previous policy; a running agent makes it again from the disk\n'
-            : 'husk-agent: there is no previous policy to return to\n',
+  )
+    .option(...permitOption)
+    .action(
+      act(async (options) => {
+        const config = configOf(options);
+        const rows = await ask(config, { ask: 'return' }, permitOf(options)).catch(
+          ifNoAgent(async () => [
+            {
+              returned: await offlineReturn({ config, addon: await tools.addon(), files: tools.files }),
+              without: 'agent',
+            },
+          ]),
         );
-      }
-      return returned ? 0 : 1;
-    }),
-  );
+        const returned = rows.at(-1)?.returned === true;
+        if (options.json === true) print({ returned });
+        else if (returned) tools.out('returned to the previous policy\n');
+        if (!returned) {
+          tools.complain(
+            rows.at(-1)?.without === 'agent'
+              ? 'husk-agent: the kernel does not hold the previous policy; a running agent makes it again from the disk\n'
+              : 'husk-agent: there is no previous policy to return to\n',
+          );
+        }
+        return returned ? 0 : 1;
+      }),
+    );
 
   command(
     'unload',
@@ -232,11 +262,15 @@ answer over a new connection, so a device without a link returns to its policy a
     'Nothing is enforced afterwards. Bundles and identity stay on the disk: the next `run` enforces again.',
   )
     .option('--yes', 'do not ask')
+    .option(...permitOption)
     .action(
       act(async (options) => {
         const config = configOf(options);
+        const permit = permitOf(options);
+        if (permit !== null) await ask(config, { ask: 'unprotect', seconds: unprotectSeconds }, permit);
         if (await isAgentRunning(config.runDirectory)) {
-          throw new Error('the agent is running and would load everything again: stop it first');
+          const forSoLong = permit === null ? '' : `, within ${unprotectSeconds} seconds`;
+          throw new Error(`the agent is running and would load everything again: stop it first${forSoLong}`);
         }
         if ((options as { yes?: boolean }).yes !== true && !(await isSure())) {
           tools.complain('husk-agent: nothing was changed (--yes does it without asking)\n');
@@ -245,6 +279,33 @@ answer over a new connection, so a device without a link returns to its policy a
         const unloaded = await unloadKernel({ config, addon: await tools.addon(), files: tools.files });
         if (options.json === true) print({ unloaded });
         else tools.out(unloaded ? 'unloaded: nothing is enforced any more\n' : 'nothing was loaded\n');
+        return 0;
+      }),
+    );
+
+  command(
+    'unprotect',
+    'let go of what guards Husk itself, for a while',
+    `Where Husk protects itself, nobody else can stop the agent, change its files or take its programs out. For an
+upgrade, or to stop an agent that no supervisor minds, let go of it first: what is enforced stays enforced. The next
+start of the agent protects it again, or the end of the time. Policy is not loosened by this, but who is root
+may then loosen it. Shielded services are still refused, unless it is done by a permit.`,
+  )
+    .option('--seconds <n>', 'for how long; 0: no longer', readUnprotect, unprotectSeconds)
+    .option(...permitOption)
+    .action(
+      act(async (options) => {
+        const config = configOf(options);
+        const { seconds } = options as Common & { seconds: number };
+        const rows = await ask(config, { ask: 'unprotect', seconds }, permitOf(options)).catch(
+          ifNoAgent(async () => [
+            { unprotected: offlineUnprotect({ config, addon: await tools.addon() }, seconds), seconds },
+          ]),
+        );
+        const unprotected = rows.at(-1)?.unprotected === true;
+        if (options.json === true) print({ unprotected, seconds });
+        else if (!unprotected) tools.out('Husk does not protect itself here\n');
+        else tools.out(seconds === 0 ? 'protected\n' : `unprotected for ${seconds} seconds\n`);
         return 0;
       }),
     );
@@ -453,6 +514,7 @@ function readAs<T>(read: (text: string) => T): (text: string) => T {
   };
 }
 
+const readUnprotect = (text: string) => readNumber(text, 0, unprotectSecondsMax);
 const readPort = (text: string) => readNumber(text, 0, 65535);
 const readCount = (text: string) => readNumber(text, 1, eventsMax);
 
@@ -463,6 +525,17 @@ function readNumber(text: string, least: number, most: number): number {
   return number;
 }
 
+/** Throws where it is no envelope; what it says the agent looks at. */
+function readPermit(files: Files, path: string): PermitEnvelope {
+  const bytes = files.readBounded(path, envelopeBytesMax);
+  if (bytes === null) throw new Error(`${path}: there is no such file`);
+  try {
+    return z.record(z.string(), z.unknown()).parse(parseJson(bytes, { bytesMax: envelopeBytesMax }));
+  } catch (error) {
+    throw new Error(`${path}: not a permit: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 function absolute(folder: string): string {
   return isAbsolute(folder) ? folder : resolve(folder);
 }
@@ -470,5 +543,6 @@ function absolute(folder: string): string {
 function describe(error: unknown): string {
   if (error instanceof RefusalError) return `${error.code}: ${refusals[error.code]} ${error.detail}`;
   if (error instanceof ConfigError) return error.message;
+  if (error instanceof NotBelieved) return `${error.message} --boot ${readMachine().bootId}`;
   return messageOf(error);
 }

@@ -43,6 +43,7 @@ import {
 } from './objects.ts';
 import { type Proof, proveSlot } from './prove.ts';
 import { type OperationTools, whyGuardsSleep } from './prove-operations.ts';
+import { type Belongings, type OpenTo, removeSelfGuard, SelfGuard } from './self-guard.ts';
 import type { SetEntry } from './set-entries.ts';
 import { ownAddressValue } from './tables.ts';
 
@@ -56,6 +57,8 @@ export interface KernelOptions {
   readonly cgroup: string | null;
   /** Programs that deny operations of tasks, and by which way; null: this kernel takes none. */
   readonly guards?: { readonly files: GuardFiles; readonly tier: GuardTier } | null;
+  /** Husk's own protection, which goes by the lineages that guards keep; null: it is off. */
+  readonly self?: { readonly file: Uint8Array; readonly belongings: Belongings } | null;
   /** A folder for the canary's files, on a file system that can be written to; none: operations are not proven. */
   readonly scratch?: string;
   /** Of maps that do not hang on a policy, where the set is made new. */
@@ -85,6 +88,8 @@ export class Kernel {
   readonly #guards: Guards | null;
   /** Why there are none, where there could be; '' else. */
   readonly #guardsWhy: string;
+  readonly #self: SelfGuard | null;
+  readonly #selfWhy: string;
   #hooks: readonly AttachedHook[] = [];
   /** Counter indexes that a slot names, or that were given out for a generation on its way. */
   #inUse: Set<number>;
@@ -97,6 +102,7 @@ export class Kernel {
     counters: RuleCounters,
     inUse: Set<number>,
     { guards, why }: OpenedGuards,
+    { self, why: selfWhy }: OpenedSelf,
   ) {
     this.#options = options;
     this.#set = set;
@@ -106,6 +112,8 @@ export class Kernel {
     this.#inUse = inUse;
     this.#guards = guards;
     this.#guardsWhy = why;
+    this.#self = self;
+    this.#selfWhy = selfWhy;
   }
 
   /** Loads the set, or adopts what is pinned. Throws KernelError. */
@@ -136,7 +144,9 @@ export class Kernel {
     );
     const slots = new Slots(addon, set.maps, () => live.takeGenerationId());
     const inUse = await slots.ruleIndexes();
-    return new Kernel(options, set, live, slots, counters, inUse, await openGuards(options, set));
+    const opened = await openGuards(options, set);
+    const self = await openSelf(options, set, opened.guards);
+    return new Kernel(options, set, live, slots, counters, inUse, opened, self);
   }
 
   static isPinned(bpffs: string): boolean {
@@ -208,6 +218,8 @@ export class Kernel {
         ? this.#hooks.filter(({ at }) => at !== undefined && !indexes.has(at.index))
         : [];
     this.#hooks = [...hooks.filter((hook) => hook.action !== 'failed'), ...stayed];
+    if (hooks.some(({ action }) => action === 'made')) this.#self?.guardPins();
+    if (wanted.tc === 'clsact') this.#self?.guardInterfaces([...indexes]);
     return [...hooks, ...stayed.map((hook): AttachedHook => ({ ...hook, action: 'kept' }))];
   }
 
@@ -218,6 +230,22 @@ export class Kernel {
 
   get guardsWhy(): string {
     return this.#guardsWhy;
+  }
+
+  /** Husk's own protection; null: there is none, and why is `selfWhy`. */
+  get self(): Pick<SelfGuard, 'how' | 'missing'> | null {
+    return this.#self;
+  }
+
+  get selfWhy(): string {
+    return this.#selfWhy;
+  }
+
+  /** Lets these do with Husk what they want for so long. False: it is not protected anyway. */
+  openSelf(seconds: number, to: OpenTo): boolean {
+    const now = Number(this.#options.addon.bootNs() / 1_000_000_000n);
+    this.#self?.openUntil(seconds === 0 ? 0 : now + seconds, to);
+    return this.#self !== null;
   }
 
   setPacketEventsPerSecond(count: number): void {
@@ -437,6 +465,7 @@ export class Kernel {
   close(): void {
     this.#live.close();
     this.#guards?.close();
+    this.#self?.close();
     for (const handle of [...this.#set.maps.values(), ...this.#set.programs.values()]) handle.close();
   }
 }
@@ -464,6 +493,31 @@ async function openGuards(options: KernelOptions, set: ProgramSet): Promise<Open
     return { guards: null, why: messageOf(error) };
   }
 }
+
+interface OpenedSelf {
+  readonly self: SelfGuard | null;
+  readonly why: string;
+}
+
+/** Husk guarded against others, or not and why; what policy denies is denied whatever becomes of it. */
+async function openSelf(options: KernelOptions, set: ProgramSet, guards: Guards | null): Promise<OpenedSelf> {
+  const { addon, self, files } = options;
+  const { directory, maps } = set;
+  if (files === null) return { self: null, why: '' };
+  if (self === undefined || self === null) {
+    removeSelfGuard(directory);
+    return { self: null, why: 'it is off' };
+  }
+  if (guards === null) return { self: null, why: 'there are no guards, by whose lineages it goes' };
+  const { tier, pathKey } = guards;
+  if (tier === 'C') return { self: null, why: 'tier C has none' };
+  try {
+    return { self: await SelfGuard.open({ addon, directory, maps, tier, pathKey, ...self }), why: '' };
+  } catch (error) {
+    return { self: null, why: messageOf(error) };
+  }
+}
+
 function mapSizes(sizes: KernelSizes): MapSizes {
   return {
     connections: connectionBuckets(sizes),

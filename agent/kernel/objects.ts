@@ -16,6 +16,7 @@ import type { Addon, BpfObject, MapHandle, ProgramHandle } from '../../native/in
 import { removeGuards } from './guards.ts';
 import { checkObjectLayout } from './object-layout.ts';
 import { readAbout, repin, writeAbout } from './pins.ts';
+import { removeSelfGuard } from './self-guard.ts';
 import { packetMaps, sharedMaps, slotMaps } from './tables.ts';
 
 /** Object files in the order they are loaded, and what each brings. */
@@ -117,6 +118,7 @@ export function loadPacketSet(
 
 /** Takes the whole set out of the kernel: links first, so that nothing runs on maps half gone. */
 export function removePins(directory: string): void {
+  removeSelfGuard(directory);
   removeGuards(directory);
   for (const folder of ['links', 'programs', 'maps']) {
     const path = join(directory, folder);

@@ -152,6 +152,7 @@ enum husk_total {
     HUSK_TOTAL_TASKS_UNKNOWN = 24,       /* there was no room for a lineage */
     HUSK_TOTAL_TASKS_FOUND = 25,         /* that were there before the programs */
     HUSK_TOTAL_OBSERVED_SUPPRESSED = 26, /* allowed, and told of no more in that period */
+    HUSK_TOTAL_SELF_REFUSED = 30,        /* what would have been done to Husk itself */
     HUSK_TOTAL_COUNT = 32,
 };
 

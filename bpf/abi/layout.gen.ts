@@ -162,6 +162,15 @@ export const HUSK_OPERATION_KILLED = 1;
 export const HUSK_OPERATION_TARGET = 2;
 export const HUSK_EVENT_PATH_CUT = 1;
 export const HUSK_EVENT_LINEAGE_FULL = 2;
+export const HUSK_SELF_FILE = 1;
+export const HUSK_SELF_FOLDER = 2;
+export const HUSK_SELF_ABOVE = 4;
+export const HUSK_SELF_PROGRAM = 8;
+export const HUSK_SELF_SECRET = 16;
+export const HUSK_SELF_PLACES_MAX = 256;
+export const HUSK_SELF_DEVICES_MAX = 8;
+export const HUSK_SELF_OBJECTS_MAX = 8192;
+export const HUSK_SELF_INTERFACES_MAX = 256;
 
 // Enumerations, without the common prefix of their names.
 
@@ -264,6 +273,7 @@ export const HuskTotal = {
   TASKS_UNKNOWN: 24,
   TASKS_FOUND: 25,
   OBSERVED_SUPPRESSED: 26,
+  SELF_REFUSED: 30,
   COUNT: 32,
 } as const;
 export type HuskTotal = (typeof HuskTotal)[keyof typeof HuskTotal];
@@ -385,6 +395,20 @@ export const HuskTrait = {
   UNLISTED_APPLET: 5,
 } as const;
 export type HuskTrait = (typeof HuskTrait)[keyof typeof HuskTrait];
+
+export const HuskSelfOpen = {
+  SHUT: 0,
+  OPEN_LOGINS: 1,
+  OPEN_ALL: 2,
+} as const;
+export type HuskSelfOpen = (typeof HuskSelfOpen)[keyof typeof HuskSelfOpen];
+
+export const HuskSelfKind = {
+  MAP: 1,
+  BPF_PROGRAM: 2,
+  LINK: 3,
+} as const;
+export type HuskSelfKind = (typeof HuskSelfKind)[keyof typeof HuskSelfKind];
 
 // Structs: size, offsets, types and codecs. Pads are written as zero and not read.
 
@@ -2999,9 +3023,92 @@ export function decodeHuskCanaryObject(view: DataView, at: number): HuskCanaryOb
   };
 }
 
+export interface HuskSelf {
+  readonly controlInode: bigint;
+  readonly controlDevice: number;
+  readonly agent: number;
+  readonly mountSpace: number;
+  readonly openUntil: number;
+  readonly openTo: number;
+  readonly bpffs: number;
+  readonly interfaces: number;
+  readonly devicesLength: number;
+  readonly devices: readonly number[];
+}
+export const HuskSelf = {
+  size: 72,
+  offset: {
+    controlInode: 0,
+    controlDevice: 8,
+    agent: 12,
+    mountSpace: 16,
+    openUntil: 20,
+    openTo: 24,
+    bpffs: 28,
+    interfaces: 32,
+    devicesLength: 36,
+    devices: 40,
+  },
+  count: {
+    devices: 8,
+  },
+} as const;
+export function encodeHuskSelf(view: DataView, at: number, value: HuskSelf): void {
+  mustHold(view, at, 72);
+  view.setBigUint64(at + 0, value.controlInode, true);
+  view.setUint32(at + 8, value.controlDevice, true);
+  view.setUint32(at + 12, value.agent, true);
+  view.setUint32(at + 16, value.mountSpace, true);
+  view.setUint32(at + 20, value.openUntil, true);
+  view.setUint32(at + 24, value.openTo, true);
+  view.setUint32(at + 28, value.bpffs, true);
+  view.setUint32(at + 32, value.interfaces, true);
+  view.setUint32(at + 36, value.devicesLength, true);
+  putEach(view, at + 40, 4, 8, value.devices, 'devices', (to, one) => view.setUint32(to, one, true));
+}
+export function decodeHuskSelf(view: DataView, at: number): HuskSelf {
+  mustHold(view, at, 72);
+  return {
+    controlInode: view.getBigUint64(at + 0, true),
+    controlDevice: view.getUint32(at + 8, true),
+    agent: view.getUint32(at + 12, true),
+    mountSpace: view.getUint32(at + 16, true),
+    openUntil: view.getUint32(at + 20, true),
+    openTo: view.getUint32(at + 24, true),
+    bpffs: view.getUint32(at + 28, true),
+    interfaces: view.getUint32(at + 32, true),
+    devicesLength: view.getUint32(at + 36, true),
+    devices: getEach(at + 40, 4, 8, (from) => view.getUint32(from, true)),
+  };
+}
+
+export interface HuskSelfObject {
+  readonly kind: number;
+  readonly id: number;
+}
+export const HuskSelfObject = {
+  size: 8,
+  offset: {
+    kind: 0,
+    id: 4,
+  },
+} as const;
+export function encodeHuskSelfObject(view: DataView, at: number, value: HuskSelfObject): void {
+  mustHold(view, at, 8);
+  view.setUint32(at + 0, value.kind, true);
+  view.setUint32(at + 4, value.id, true);
+}
+export function decodeHuskSelfObject(view: DataView, at: number): HuskSelfObject {
+  mustHold(view, at, 8);
+  return {
+    kind: view.getUint32(at + 0, true),
+    id: view.getUint32(at + 4, true),
+  };
+}
+
 // What an object built from the same headers carries as BTF; agent/kernel/btf.ts compares.
 
-export const layoutDigest = '00d4b28137aab2d4375606d70a4fdca4c0139d8b00704a615e640af23901df4d';
+export const layoutDigest = '93be810098b96847085b3d1299e970aed72480f02cad4ae11e71a6d4b1d13f19';
 
 export interface LayoutField {
   readonly name: string;
@@ -3525,6 +3632,22 @@ export const layout: Layout = {
       { name: 'traits', offset: 289, type: 'u8' },
       { name: 'pad', offset: 290, type: 'u8[6]' },
     ] },
+    { name: 'husk_self', size: 72, fields: [
+      { name: 'control_inode', offset: 0, type: 'u64' },
+      { name: 'control_device', offset: 8, type: 'u32' },
+      { name: 'agent', offset: 12, type: 'u32' },
+      { name: 'mount_space', offset: 16, type: 'u32' },
+      { name: 'open_until', offset: 20, type: 'u32' },
+      { name: 'open_to', offset: 24, type: 'u32' },
+      { name: 'bpffs', offset: 28, type: 'u32' },
+      { name: 'interfaces', offset: 32, type: 'u32' },
+      { name: 'devices_length', offset: 36, type: 'u32' },
+      { name: 'devices', offset: 40, type: 'u32[8]' },
+    ] },
+    { name: 'husk_self_object', size: 8, fields: [
+      { name: 'kind', offset: 0, type: 'u32' },
+      { name: 'id', offset: 4, type: 'u32' },
+    ] },
   ],
   enums: [
     { name: 'husk_verdict', values: [
@@ -3616,6 +3739,7 @@ export const layout: Layout = {
       ['HUSK_TOTAL_TASKS_UNKNOWN', 24],
       ['HUSK_TOTAL_TASKS_FOUND', 25],
       ['HUSK_TOTAL_OBSERVED_SUPPRESSED', 26],
+      ['HUSK_TOTAL_SELF_REFUSED', 30],
       ['HUSK_TOTAL_COUNT', 32],
     ] },
     { name: 'husk_event_kind', values: [
@@ -3713,6 +3837,16 @@ export const layout: Layout = {
       ['HUSK_TRAIT_SETUID', 3],
       ['HUSK_TRAIT_UNRESOLVED', 4],
       ['HUSK_TRAIT_UNLISTED_APPLET', 5],
+    ] },
+    { name: 'husk_self_open', values: [
+      ['HUSK_SELF_SHUT', 0],
+      ['HUSK_SELF_OPEN_LOGINS', 1],
+      ['HUSK_SELF_OPEN_ALL', 2],
+    ] },
+    { name: 'husk_self_kind', values: [
+      ['HUSK_SELF_MAP', 1],
+      ['HUSK_SELF_BPF_PROGRAM', 2],
+      ['HUSK_SELF_LINK', 3],
     ] },
   ],
 };

@@ -17,6 +17,7 @@
 #include "hardening.h"
 #include "operation_event.h"
 #include "rate.h"
+#include "self.h"
 #include "sets.h"
 #include "tables.h"
 
@@ -86,6 +87,8 @@ LAYOUT_STRUCT(husk_repeats);
 LAYOUT_STRUCT(husk_operation_event);
 LAYOUT_STRUCT(husk_path_key);
 LAYOUT_STRUCT(husk_canary_object);
+LAYOUT_STRUCT(husk_self);
+LAYOUT_STRUCT(husk_self_object);
 
 LAYOUT_ENUM(husk_verdict);
 LAYOUT_ENUM(husk_reason);
@@ -104,5 +107,7 @@ LAYOUT_ENUM(husk_reject_with);
 LAYOUT_ENUM(husk_operation);
 LAYOUT_ENUM(husk_object_kind);
 LAYOUT_ENUM(husk_trait);
+LAYOUT_ENUM(husk_self_open);
+LAYOUT_ENUM(husk_self_kind);
 
 #endif

@@ -13,6 +13,7 @@ import {
   controlPath,
   isAgentRunning,
   NoAgent,
+  permitPath,
 } from '../../../agent/cli/control.ts';
 import { AlreadyRunning, type ControlHandler, ControlServer } from '../../../agent/cli/control-server.ts';
 import { RefusalError } from '../../../agent/contract/refusal.ts';
@@ -53,6 +54,34 @@ t.test('an answer comes row by row', async (t) => {
   t.equal(replies.length, 1001);
   t.strictSame(replies[999], { row: { n: 999, view: 'rules' } });
   t.strictSame(replies[1000], { end: true });
+});
+
+t.test('who has a permit comes by a socket of his own', async (t) => {
+  const { folder } = await open(t, async function* (what, _, by) {
+    yield { asked: what.ask, by };
+  });
+  const permit = { payload: 'x' };
+  const rows = async (given: typeof permit | null) => {
+    const replies = [];
+    for await (const reply of askAgent(folder, { ask: 'unprotect', seconds: 60 }, given)) replies.push(reply);
+    return replies;
+  };
+  t.strictSame((await rows(permit))[0], { row: { asked: 'unprotect', by: { permit } } });
+  t.strictSame((await rows(null))[0], { row: { asked: 'unprotect', by: 'login' } });
+  t.equal(statSync(permitPath(folder)).mode & 0o777, 0o600);
+});
+
+t.test('a socket takes what is for it alone', async (t) => {
+  const { folder } = await open(t, echo);
+  const said = async (path: string, line: object) => {
+    const socket = connect(path);
+    socket.write(`${JSON.stringify(line)}\n`);
+    const pieces: Buffer[] = [];
+    for await (const piece of socket) pieces.push(piece as Buffer);
+    return Buffer.concat(pieces).toString();
+  };
+  t.match(await said(permitPath(folder), { ask: 'return' }), /query\.malformed/, 'no permit');
+  t.match(await said(controlPath(folder), { permit: {}, ask: { ask: 'return' } }), /query\.malformed/);
 });
 
 t.test('refusals and failures come back as such', async (t) => {

@@ -1,0 +1,3 @@
+// Inside a guest: the agent itself, `husk-agent`.
+
+import '../../../agent/main.ts';
