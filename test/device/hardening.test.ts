@@ -21,8 +21,15 @@ const opened = z.strictObject({
 const proven = z.strictObject({ operations: z.number(), calls: z.number(), untried: z.array(z.string()) });
 const tried = z.strictObject({ what: z.string(), said: z.string() });
 const counted = z.strictObject({ hits: z.record(z.string(), z.number()) });
-const again = z.strictObject({ again: z.string().nullable(), said: z.string() });
-const lines = z.union([opened, proven, tried, counted, again]);
+const errnos = z.record(z.string(), z.number());
+const each = z.strictObject({ each: errnos });
+const others = z.strictObject({ others: errnos });
+const mounted = z.strictObject({
+  mounted: z.strictObject({ isStill: z.boolean(), isAnew: z.boolean() }),
+  said: z.string(),
+});
+const again = z.strictObject({ again: z.string().nullable(), through: z.number(), tried: z.number() });
+const lines = z.union([opened, proven, tried, counted, each, others, mounted, again]);
 
 const refused = /Operation not permitted/;
 /** What the service gets; what the policy does not name goes on. */
@@ -49,6 +56,7 @@ const expected: Readonly<Record<string, RegExp>> = {
   'bind a port': refused,
   'be another, and listen': /^0 setgroups EPERM, setgid EPERM, setuid EPERM, listen EPERM$/,
   'what lockdown is about': refused,
+  'write code, and run it': /^(?!0 1$)/,
   'remove in monitor mode': /^0$/,
   'not of the service: exec under /tmp': /^0$/,
   'not of the service: exec of a listed applet': /usage|missing|BusyBox/i,
@@ -62,9 +70,21 @@ const expected: Readonly<Record<string, RegExp>> = {
   'not of the service: bind a port': /^(?!.*not permitted)/,
   'not of the service: be another, and listen': /^0 setgroups 0, setgid 0, setuid 0, listen 0$/,
   'not of the service: what lockdown is about': /^0 # tracer/,
+  'not of the service: write code, and run it': /^0 1$/,
   'without the agent': refused,
   'once unloaded': /^0$/,
 };
+
+const EPERM = 1;
+const ENOTSUP = 95;
+const withoutCanary: ReadonlySet<string> = new Set(['lockdown']);
+/** What the kernel does where nothing is in the way; of the others it has complaints of its own, as of an empty module. */
+const done = Object.fromEntries(
+  [
+    ...['load', 'read', 'write', 'create', 'delete', 'rename', 'link', 'chmod', 'mount'],
+    ...['setuid', 'capability', 'ptrace', 'userns', 'perf', 'writeExecute'],
+  ].map((name) => [name, 0]),
+);
 
 interface Machine {
   readonly kernel: KernelName;
@@ -105,11 +125,26 @@ function holds(t: Test, { tier, missing }: Machine, lines: readonly Told[]): voi
       t.same(line.untried, ['stubd/locked'], 'each rule is proven by the canary');
     } else if ('hits' in line) {
       t.match(line.hits, { 'stubd/no-mount': 1, 'stubd/seen': 1, 'stubd/no-loader': 3 }, 'counted');
+    } else if ('each' in line) {
+      for (const [name, errno] of Object.entries(line.each))
+        t.equal(errno, withoutCanary.has(name) ? ENOTSUP : EPERM, `${name} is denied`);
+    } else if ('others' in line) {
+      for (const [name, errno] of Object.entries(line.others))
+        t.not(errno, EPERM, `${name} is not denied to others`);
+      t.match(line.others, done, 'and done');
+    } else if ('mounted' in line) {
+      t.same(line.mounted, { isStill: false, isAnew: true }, 'a mount below a folder of the policy is seen');
+      t.match(line.said, refused, 'and what is in it is denied once tables are made anew');
     } else if ('again' in line) {
-      t.equal(line.again, 'adopted');
-      t.match(line.said, refused);
+      t.ok(line.tried >= 6, `${line.again}: tried ${line.tried} times`);
+      if (line.again === 'unloaded') t.ok(line.through > 0, 'a gap would be seen');
+      else t.equal(line.through, 0, `${line.again}: no gap`);
     }
   }
+  t.same(
+    lines.flatMap((line) => ('again' in line ? [line.again] : [])),
+    ['adopted', 'renewed', 'unloaded'],
+  );
   const said = lines.filter((line) => 'what' in line);
   t.same(said.map(({ what }) => what).toSorted(), Object.keys(expected).toSorted());
   for (const one of said) t.match(one.said, expected[one.what] ?? /^$/, one.what);

@@ -1,21 +1,23 @@
 // Inside a guest: a service is hardened by policy, with the agent's own code; what it and others can still do is told.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { devicePaths } from '../../../agent/device-paths.ts';
 import { Kernel } from '../../../agent/kernel/kernel.ts';
 import type { Proof } from '../../../agent/kernel/prove.ts';
 import { tryKernel } from '../../../agent/kernel/try-kernel.ts';
 import { readTrialFiles } from '../../../agent/os/assets.ts';
-import { compile } from '../../../agent/policy/compile.ts';
+import { compile, compilePaths } from '../../../agent/policy/compile.ts';
 import { parseDocuments } from '../../../agent/policy/parse.ts';
+import type { TableImage } from '../../../agent/policy/table-image.ts';
 import { makeTries } from '../../../agent/policy/tries.ts';
 import { readGuards, readObjects } from '../../../agent/prepare-device.ts';
 import { guardTierOf } from '../../../agent/tier.ts';
 import { addon } from '../../../native/index.ts';
 import { plainFacts, plainKernel } from '../../lab/plain-kernel.ts';
+import { tryEach } from './each-operation.ts';
 import { hardened } from './policies.ts';
 import { tell } from './tell.ts';
 
@@ -53,7 +55,7 @@ function run(shell: string, line: string): string {
 const cgroupId = (path: string) => addon.cgroupId(join(hardeningRoot, path));
 
 /** Puts the policy in force, for where its paths are now. */
-async function enforce(kernel: Kernel, serial: number): Promise<{ proof: Proof }> {
+async function enforce(kernel: Kernel, serial: number): Promise<{ image: TableImage; proof: Proof }> {
   if (kernel.guards === null) throw new Error(kernel.guardsWhy);
   const { documents, faults } = parseDocuments(hardened);
   if (faults.length > 0) throw new Error(JSON.stringify(faults));
@@ -67,7 +69,31 @@ async function enforce(kernel: Kernel, serial: number): Promise<{ proof: Proof }
   });
   const proof = await kernel.prove(generation, makeTries(documents, facts), paths);
   kernel.settle(generation);
-  return { proof };
+  return { image, proof };
+}
+
+/** The service tries without a pause what is denied to it, before, while and after `act` is at work. How often, and came through. */
+async function storm(act: () => Promise<void>): Promise<{ through: number; tried: number }> {
+  const [stop, log] = ['/run/stop', '/run/storm'];
+  const line = `while [ ! -e ${stop} ]; do /tmp/evil/true 2>/dev/null && echo through || echo denied; done`;
+  writeFileSync(log, '');
+  const child = spawn(daemon, ['-c', `{ ${line}; } >${log}`], { stdio: 'ignore' });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  const said = () => readFileSync(log, 'utf8').trim().split('\n');
+  const threeMore = async () => {
+    for (const before = said().length; said().length < before + 3; )
+      await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  try {
+    await threeMore();
+    await act();
+    await threeMore();
+  } finally {
+    writeFileSync(stop, '');
+    await ended;
+    rmSync(stop);
+  }
+  return { through: said().filter((word) => word === 'through').length, tried: said().length };
 }
 
 /** What no shell command does: to other users and groups one by one, and listening on a port that the kernel picks. */
@@ -102,6 +128,7 @@ async function main(): Promise<void> {
   for (const copy of [daemon, '/tmp/evil/true', '/srv/evil/true']) copyFileSync('/bin/busybox', copy);
   writeFileSync('/etc/stubd/conf', 'x');
   writeFileSync('/run/identities.cjs', identities);
+  linkSync(process.execPath, '/srv/jitd/node');
   run('/bin/sh', 'mount -t tracefs none /srv/trace; ip link set lo up');
 
   const started = performance.now();
@@ -116,7 +143,7 @@ async function main(): Promise<void> {
   if (kernel.guards === null) return;
   mkdirSync('/tmp/evil', { recursive: true });
 
-  const { proof } = await enforce(kernel, 1);
+  const { image, proof } = await enforce(kernel, 1);
   tell({ operations: proof.operations, calls: proof.calls, untried: proof.untried });
 
   const lines = {
@@ -164,13 +191,45 @@ async function main(): Promise<void> {
   const hits = await kernel.counters();
   tell({ hits: Object.fromEntries(hits.map(({ id, hits }) => [id, Number(hits)])) });
 
+  tell({ each: await tryEach(inCgroup('each')) });
+  tell({ others: await tryEach(inCgroup('others')) });
+  tell({ what: 'write code, and run it', said: run('/bin/sh', '/srv/jitd/node -p 1 2>&1 | tail -n 1') });
+  tell({
+    what: 'not of the service: write code, and run it',
+    said: run('/bin/sh', `${process.execPath} -p 1`),
+  });
+
+  // A file system that comes below a folder which the policy names.
+  run('/bin/sh', 'mount -t tmpfs none /tmp/late && cp /bin/busybox /tmp/late/true');
+  const { pathKey } = kernel.guards;
+  const isStill = kernel.holds(compilePaths(image, { paths: devicePaths(pathKey) }));
+  await enforce(kernel, 2);
+  const isAnew = kernel.holds(compilePaths(image, { paths: devicePaths(pathKey) }));
+  tell({ mounted: { isStill, isAnew }, said: run(daemon, '/tmp/late/true') });
+
   // As when the agent was killed: programs and links are pinned, and hold meanwhile.
   kernel.close();
   tell({ what: 'without the agent', said: run(daemon, '/tmp/evil/true') });
-  kernel = await open(guards);
-  tell({ again: kernel.guards?.how ?? null, said: run(daemon, '/tmp/evil/true') });
-  kernel.unload([]);
+  for (const files of [guards, ofAnotherVersion(guards)]) {
+    const denied = await storm(async () => {
+      kernel = await open(files);
+    });
+    tell({ again: kernel.guards?.how ?? null, ...denied });
+    kernel.close();
+  }
+  kernel = await open(ofAnotherVersion(guards));
+  // The storm sees what it is for.
+  tell({ again: 'unloaded', ...(await storm(async () => kernel.unload([]))) });
   tell({ what: 'once unloaded', said: run(daemon, 'echo x >/etc/stubd/conf') });
+}
+
+/** The same programs in files that differ, as those of a newer agent do. */
+function ofAnotherVersion(guards: GuardsHere): GuardsHere {
+  if (guards === null) return null;
+  const files = [...guards.files].map(
+    ([name, bytes]) => [name, Buffer.concat([bytes, Buffer.of(0)])] as const,
+  );
+  return { ...guards, files: new Map(files) };
 }
 
 main().catch((error: unknown) => {

@@ -84,54 +84,54 @@ export const hardened: readonly unknown[] = [
       ],
     },
   },
-];
-
-/** A daemon that is held to what it does, and one that is only watched; packets to one port are dropped. */
-export const observed: readonly unknown[] = [
-  {
-    apiVersion: 'husk/v1',
-    kind: 'PacketPolicy',
-    metadata: { name: 'wire' },
-    spec: {
-      mode: 'enforce',
-      zones: { here: { interfaces: ['lo'] } },
-      ingress: [
-        {
-          zone: 'here',
-          default: 'allow',
-          rules: [{ id: 'no-7001', protocol: 'udp', ports: { to: 7001 }, action: 'drop' }],
-        },
-      ],
-      egress: [],
-    },
-  },
   {
     apiVersion: 'husk/v1',
     kind: 'HardeningPolicy',
-    metadata: { name: 'stubd' },
+    metadata: { name: 'jitd' },
     spec: {
       mode: 'enforce',
-      subject: { executable: '/srv/stubd/sh' },
-      observe: [],
+      subject: { executable: '/srv/jitd/node' },
+      rules: [{ id: 'no-jit', memory: { writeExecute: true }, action: 'deny' }],
+    },
+  },
+  // Whoever is in this cgroup may do nothing of all that operations are asked for.
+  {
+    apiVersion: 'husk/v1',
+    kind: 'HardeningPolicy',
+    metadata: { name: 'each' },
+    spec: {
+      mode: 'enforce',
+      subject: { cgroup: 'each' },
       rules: [
-        { id: 'no-tmp-exec', exec: { under: ['/tmp'] }, action: 'deny' },
-        { id: 'no-other', exec: { under: ['/srv/killed'] }, action: 'deny', kill: true },
-        { id: 'conf', file: { write: { under: ['/etc/stubd'] } }, action: 'deny' },
-        { id: 'sealed', kernel: { module: true }, action: 'deny' },
-        { id: 'no-call-home', connect: { except: ['127.0.0.0/8', '::1/128'] }, action: 'deny' },
-        { id: 'seen', mode: 'monitor', file: { delete: { under: ['/srv'] } }, action: 'deny' },
+        { id: 'run', exec: {}, action: 'deny' },
+        { id: 'loaded', exec: { memfd: true }, action: 'deny' },
+        {
+          id: 'files',
+          file: {
+            // All of them would be in the way of modules and kexec, which are read from files.
+            read: { under: ['/run'] },
+            write: {},
+            create: {},
+            delete: {},
+            rename: {},
+            link: {},
+            chmod: {},
+            mount: {},
+          },
+          action: 'deny',
+        },
+        {
+          id: 'privilege',
+          privilege: { setuid: true, capabilities: ['sys_chroot'], ptrace: true, userns: true },
+          action: 'deny',
+        },
+        {
+          id: 'kernel',
+          kernel: { module: true, bpf: true, kexec: true, perf: true },
+          action: 'deny',
+        },
+        { id: 'memory', memory: { writeExecute: true }, action: 'deny' },
       ],
-    },
-  },
-  {
-    apiVersion: 'husk/v1',
-    kind: 'HardeningPolicy',
-    metadata: { name: 'watched' },
-    spec: {
-      mode: 'enforce',
-      subject: { executable: '/srv/watched/sh' },
-      observe: ['exec', 'load', 'connect'],
-      rules: [{ id: 'no-tmp-exec', exec: { under: ['/tmp'] }, action: 'deny' }],
     },
   },
 ];
