@@ -15,10 +15,10 @@
 /* What of the path makes it the same object: nothing that has to be walked for. */
 static __always_inline void alike_path(struct husk_alike *alike, struct dentry *dentry)
 {
-    struct inode *folder = dentry->d_parent->d_inode;
+    struct inode *folder = BPF_CORE_READ(dentry, d_parent, d_inode);
     alike->target[0] = (husk_u64)dentry->d_name.hash << 32 | dentry->d_name.len;
-    alike->target[1] = folder ? folder->i_ino : 0;
-    alike->target[2] = dentry->d_sb->s_dev;
+    alike->target[1] = folder ? BPF_CORE_READ(folder, i_ino) : 0;
+    alike->target[2] = BPF_CORE_READ(dentry, d_sb, s_dev);
 }
 
 static __always_inline bool count_repeat(const struct husk_alike *alike, husk_u64 now)
@@ -75,10 +75,10 @@ static __always_inline void write_names(struct husk_operation_event *event, stru
             event->flags |= HUSK_EVENT_PATH_CUT;
             break;
         }
-        struct dentry *parent = dentry->d_parent;
+        struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
         if (parent == dentry && depth)
             break;
-        long got = bpf_probe_read_kernel_str(&event->names[length & 255], 64, dentry->d_name.name);
+        long got = bpf_probe_read_kernel_str(&event->names[length & 255], 64, BPF_CORE_READ(dentry, d_name.name));
         if (got <= 0 || got > 64)
             break;
         length += got;
@@ -92,14 +92,14 @@ static __always_inline void write_names(struct husk_operation_event *event, stru
 static __always_inline void describe_task(struct husk_operation_event *event, const struct husk_task *task)
 {
     struct task_struct *current = bpf_get_current_task_btf();
-    struct task_struct *parent = current->real_parent;
+    struct task_struct *parent = BPF_CORE_READ(current, real_parent);
     husk_u64 ids = bpf_get_current_pid_tgid();
     event->cgroup = bpf_get_current_cgroup_id();
-    event->start_ns = current->group_leader->start_boottime;
+    event->start_ns = BPF_CORE_READ(current, group_leader, start_boottime);
     event->tgid = ids >> 32;
     event->tid = ids;
-    event->parent = parent->tgid;
-    event->uid = current->cred->euid.val;
+    event->parent = BPF_CORE_READ(parent, tgid);
+    event->uid = BPF_CORE_READ(current, cred, euid.val);
     event->gid = bpf_get_current_uid_gid() >> 32;
     bpf_get_current_comm(event->comm, sizeof(event->comm));
     __builtin_memset(event->parent_comm, 0, sizeof(event->parent_comm));
@@ -158,7 +158,7 @@ static __always_inline void tell_operation(const struct finding *finding, struct
     describe_task(event, task);
     __builtin_memset(event->names, 0, sizeof(event->names));
     if (dentry) {
-        event->device = dentry->d_sb->s_dev;
+        event->device = BPF_CORE_READ(dentry, d_sb, s_dev);
         write_names(event, dentry);
     }
     bpf_ringbuf_submit(event, 0);
