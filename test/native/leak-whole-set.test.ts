@@ -38,7 +38,7 @@ function loadWholeSet(files: readonly (readonly [name: string, bytes: Uint8Array
 t.setTimeout(600_000);
 
 /** LSM and tracing programs, which build machines refuse; guests load them (test/device/hardening.test.ts). */
-const isForTasks = (name: string) => /^(guard_|lineage)/.test(name);
+const isForTasks = (name: string) => /^(guard_|lineage|end_exec|probe_)/.test(name);
 
 t.test('the whole set two hundred times', { timeout: 600_000 }, async (t) => {
   const folder = join(root, 'build/bpf');
