@@ -2,18 +2,26 @@
 
 import {
   decodeHuskCallList,
+  decodeHuskDecision,
   decodeHuskRule,
   decodeHuskZone,
   HUSK_CALL_RULES_MAX,
   HUSK_RULE_NONE,
   HuskCallList,
+  HuskDecision,
   HuskRule,
   HuskTable,
   HuskZone,
 } from '../../bpf/abi/layout.gen.ts';
 
 /** Kinds of table whose values name rules; a zone names its defaults and its SYN cookies. */
-export const namingKinds = [HuskTable.ZONES, HuskTable.INGRESS, HuskTable.EGRESS, HuskTable.CALLS] as const;
+export const namingKinds = [
+  HuskTable.ZONES,
+  HuskTable.INGRESS,
+  HuskTable.EGRESS,
+  HuskTable.CALLS,
+  HuskTable.DECISIONS,
+] as const;
 
 /** Of the values of a table, back to back. */
 export function indexesOf(kind: (typeof namingKinds)[number], values: Uint8Array): number[] {
@@ -30,6 +38,13 @@ export function indexesOf(kind: (typeof namingKinds)[number], values: Uint8Array
       return each(values, HuskCallList.size, (at) => {
         const list = decodeHuskCallList(view, at);
         return list.rules.slice(0, Math.min(list.count, HUSK_CALL_RULES_MAX)).map((rule) => rule.rule);
+      });
+    case HuskTable.DECISIONS:
+      return each(values, HuskDecision.size, (at) => {
+        const { deniedBy, wouldDeny, allowedBy, lifts, wouldAllow } = decodeHuskDecision(view, at);
+        return [deniedBy, wouldDeny, allowedBy, lifts, wouldAllow].filter(
+          (index) => index !== HUSK_RULE_NONE,
+        );
       });
     case HuskTable.INGRESS:
     case HuskTable.EGRESS:

@@ -5,9 +5,11 @@
 import t from 'tap';
 import { indexesOf } from '../../../agent/kernel/rule-indexes.ts';
 import {
+  encodeHuskDecision,
   HUSK_RULE_NONE,
   HuskCallList,
   HuskCallRule,
+  HuskDecision,
   HuskRule,
   HuskTable,
   HuskVerdict,
@@ -68,4 +70,19 @@ t.test('rows of packet rules name one each, and the row of a list without rules 
 
 t.test('a list of call rules names those it says it has, and none behind them', async (t) => {
   t.strictSame(indexesOf(HuskTable.CALLS, calls([2, 1, 30], 2)), [2, 1]);
+});
+
+t.test('a decision names its rule of each sort', async (t) => {
+  const view = new DataView(new ArrayBuffer(2 * HuskDecision.size));
+  const none = HUSK_RULE_NONE;
+  const of = { deniedBy: 1, wouldDeny: 2, allowedBy: 3, lifts: 4, wouldAllow: 5, kills: 1 };
+  encodeHuskDecision(view, 0, of);
+  encodeHuskDecision(view, HuskDecision.size, {
+    ...of,
+    deniedBy: 6,
+    wouldDeny: none,
+    lifts: none,
+    wouldAllow: none,
+  });
+  t.strictSame(indexesOf(HuskTable.DECISIONS, new Uint8Array(view.buffer)), [1, 2, 3, 4, 5, 6, 3]);
 });
