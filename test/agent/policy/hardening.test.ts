@@ -126,7 +126,10 @@ t.test('calls of a subject that is more than a cgroup are not for cgroup hooks',
   t.equal(ruleOf(documents.slice(0, 1), { task }), 'task/c');
   t.equal(ruleOf(documents.slice(0, 1), {}), null);
   t.equal(ruleOf(documents, { task }), 'group/c');
-  t.notOk(makeTries(documents, labFacts([])).untried.includes('task/c'), 'it is tried by a canary of its own');
+  t.notOk(
+    makeTries(documents, labFacts([])).untried.includes('task/c'),
+    'it is tried by a canary of its own',
+  );
 });
 
 t.test('subjects that say the same share a bit, and exceptions take more', async (t) => {

@@ -3,17 +3,15 @@
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { devicePaths } from '../../../agent/device-paths.ts';
-import { Kernel } from '../../../agent/kernel/kernel.ts';
+import type { Kernel } from '../../../agent/kernel/kernel.ts';
 import { compile } from '../../../agent/policy/compile.ts';
 import { parseDocuments } from '../../../agent/policy/parse.ts';
-import { readGuards, readObjects } from '../../../agent/prepare-device.ts';
-import { addon } from '../../../native/index.ts';
-import { plainFacts, plainKernel } from '../../lab/plain-kernel.ts';
+import { plainFacts } from '../../lab/plain-kernel.ts';
+import { guardsHere, hardeningRoot, openKernel } from './guarded-kernel.ts';
 import { tell } from './tell.ts';
 
 const folder = '/srv/benchd';
 const program = `${folder}/calls`;
-const log = { error: console.error, warn: console.error, info: () => {} } as never;
 
 /** Milliseconds, as this guest counts them, of each step of bringing a policy of so many rules into force. */
 interface Policy {
@@ -62,24 +60,15 @@ async function putInForce(kernel: Kernel, rules: number): Promise<Policy> {
 }
 
 async function main(): Promise<void> {
-  const root = '/sys/fs/cgroup/husk';
-  for (const one of [root, folder]) mkdirSync(one, { recursive: true });
+  for (const one of [hardeningRoot, folder]) mkdirSync(one, { recursive: true });
   for (const name of ['calls', 'exits']) copyFileSync('/husk/calls', `${folder}/${name}`);
   for (const name of ['file', 'denied']) writeFileSync(`${folder}/${name}`, 'x');
   spawnSync('/bin/busybox', ['ip', 'link', 'set', 'lo', 'up']);
   tell({ of: 'no guards', calls: measure() });
 
+  const guards = await guardsHere();
   const started = performance.now();
-  const kernel = await Kernel.open({
-    addon,
-    bpffs: '/sys/fs/bpf',
-    files: readObjects(),
-    guards: readGuards('A', log),
-    scratch: '/run',
-    cgroup: root,
-    ...plainKernel,
-    onRecycled: () => {},
-  });
+  const kernel = await openKernel(guards);
   tell({ openedMs: performance.now() - started });
   for (const rules of [0, 10, 1000, 10_000]) {
     const policy = await putInForce(kernel, rules);

@@ -6,7 +6,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { devicePaths } from '../../../agent/device-paths.ts';
 import { Spool } from '../../../agent/events/spool.ts';
-import { Kernel } from '../../../agent/kernel/kernel.ts';
+import type { Kernel } from '../../../agent/kernel/kernel.ts';
 import { setDirectory } from '../../../agent/kernel/objects.ts';
 import { SystemClock } from '../../../agent/os/clock.ts';
 import { silentLog } from '../../../agent/os/log.ts';
@@ -15,15 +15,14 @@ import { compile } from '../../../agent/policy/compile.ts';
 import { taskWords, traitWords } from '../../../agent/policy/operation-words.ts';
 import { appletNumber, placeNumber } from '../../../agent/policy/path-number.ts';
 import { remediationOf } from '../../../agent/policy/remediation.ts';
-import { readGuards, readObjects } from '../../../agent/prepare-device.ts';
 import { type EventStream, streamEvents } from '../../../agent/stream-events.ts';
 import { addon } from '../../../native/index.ts';
-import { plainFacts, plainKernel } from '../../lab/plain-kernel.ts';
+import { plainFacts } from '../../lab/plain-kernel.ts';
+import { guardsHere, hardeningRoot, openKernel } from './guarded-kernel.ts';
 import { observed } from './policies.ts';
 import { bpffs, documentsOf, play } from './stage.ts';
 import { tell } from './tell.ts';
 
-const hardeningRoot = '/sys/fs/cgroup/husk';
 /** Daemons: shells in places of their own. */
 const stubd = '/srv/stubd/sh';
 const watched = '/srv/watched/sh';
@@ -38,17 +37,8 @@ const settledMs = 12_000;
 
 const run = (shell: string, line: string) => spawnSync(shell, ['-c', line], { encoding: 'utf8' });
 
-async function openKernel(): Promise<Kernel> {
-  const kernel = await Kernel.open({
-    addon,
-    bpffs,
-    files: readObjects(),
-    guards: readGuards('A', silentLog),
-    scratch: '/run',
-    cgroup: hardeningRoot,
-    ...plainKernel,
-    onRecycled: () => {},
-  });
+async function openGuarded(): Promise<Kernel> {
+  const kernel = await openKernel(await guardsHere());
   if (kernel.guards === null) throw new Error(`no guards: ${kernel.guardsWhy}`);
   return kernel;
 }
@@ -116,7 +106,7 @@ async function main(): Promise<void> {
     copyFileSync('/bin/busybox', copy);
   writeFileSync('/etc/stubd/conf', 'x');
   const started = performance.now();
-  const kernel = await openKernel();
+  const kernel = await openGuarded();
   tell({ openedMs: Math.round(performance.now() - started), tier: kernel.guards?.tier ?? null });
   await putInForce(kernel);
 

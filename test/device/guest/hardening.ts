@@ -1,48 +1,22 @@
 // Inside a guest: a service is hardened by policy, with the agent's own code; what it and others can still do is told.
 
 import { spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { devicePaths } from '../../../agent/device-paths.ts';
-import { Kernel } from '../../../agent/kernel/kernel.ts';
+import type { Kernel } from '../../../agent/kernel/kernel.ts';
 import type { Proof } from '../../../agent/kernel/prove.ts';
-import { tryKernel } from '../../../agent/kernel/try-kernel.ts';
-import { readTrialFiles } from '../../../agent/os/assets.ts';
 import { compile } from '../../../agent/policy/compile.ts';
 import { parseDocuments } from '../../../agent/policy/parse.ts';
 import { makeTries } from '../../../agent/policy/tries.ts';
-import { readGuards, readObjects } from '../../../agent/prepare-device.ts';
-import { guardTierOf } from '../../../agent/tier.ts';
 import { addon } from '../../../native/index.ts';
-import { plainFacts, plainKernel } from '../../lab/plain-kernel.ts';
+import { plainFacts } from '../../lab/plain-kernel.ts';
+import { guardsHere, hardeningRoot, openKernel } from './guarded-kernel.ts';
 import { hardened } from './policies.ts';
 import { tell } from './tell.ts';
 
-const hardeningRoot = '/sys/fs/cgroup/husk';
 /** The daemon: a shell under a name and in a place of its own. */
 const daemon = '/srv/stubd/sh';
-
-const random = (bytes: number) => randomBytes(bytes);
-const log = { error: console.error, warn: console.error, info: () => {} } as never;
-
-const guardsHere = async () =>
-  readGuards(guardTierOf(await tryKernel({ addon, files: readTrialFiles(), random })), log);
-type GuardsHere = Awaited<ReturnType<typeof guardsHere>>;
-
-/** With these guards, as an agent of some version has them. */
-async function open(guards: GuardsHere): Promise<Kernel> {
-  return await Kernel.open({
-    addon,
-    bpffs: '/sys/fs/bpf',
-    files: readObjects(),
-    guards,
-    scratch: '/run',
-    cgroup: hardeningRoot,
-    ...plainKernel,
-    onRecycled: () => {},
-  });
-}
 
 /** Exit status and words of a shell line, run by `shell`. */
 function run(shell: string, line: string): string {
@@ -106,7 +80,7 @@ async function main(): Promise<void> {
 
   const started = performance.now();
   const guards = await guardsHere();
-  let kernel = await open(guards);
+  let kernel = await openKernel(guards);
   tell({
     openedMs: Math.round(performance.now() - started),
     tier: kernel.guards?.tier ?? null,
@@ -167,7 +141,7 @@ async function main(): Promise<void> {
   // As when the agent was killed: programs and links are pinned, and hold meanwhile.
   kernel.close();
   tell({ what: 'without the agent', said: run(daemon, '/tmp/evil/true') });
-  kernel = await open(guards);
+  kernel = await openKernel(guards);
   tell({ again: kernel.guards?.how ?? null, said: run(daemon, '/tmp/evil/true') });
   kernel.unload([]);
   tell({ what: 'once unloaded', said: run(daemon, 'echo x >/etc/stubd/conf') });

@@ -2,7 +2,6 @@
 // monitor mode, and enforced. The agent's own code compiles, proves and loads them, all in one generation a mode.
 
 import { spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   copyFileSync,
@@ -17,31 +16,24 @@ import { setTimeout } from 'node:timers/promises';
 import type { PolicyDocument } from '../../../agent/contract/policy.ts';
 import { devicePaths } from '../../../agent/device-paths.ts';
 import { walkCalls } from '../../../agent/events/decode.ts';
-import { Kernel } from '../../../agent/kernel/kernel.ts';
-import { tryKernel } from '../../../agent/kernel/try-kernel.ts';
-import { readTrialFiles } from '../../../agent/os/assets.ts';
+import type { Kernel } from '../../../agent/kernel/kernel.ts';
 import { compile } from '../../../agent/policy/compile.ts';
 import { formatFaults } from '../../../agent/policy/faults.ts';
 import { readAndCheck } from '../../../agent/policy/read.ts';
 import { makeTries } from '../../../agent/policy/tries.ts';
-import { readGuards, readObjects } from '../../../agent/prepare-device.ts';
-import { guardTierOf } from '../../../agent/tier.ts';
 import { HuskMode, HuskVerdict } from '../../../bpf/abi/layout.gen.ts';
 import { addon } from '../../../native/index.ts';
-import { plainFacts, plainKernel } from '../../lab/plain-kernel.ts';
+import { plainFacts } from '../../lab/plain-kernel.ts';
 import { parseSimulation, type Simulation } from '../../lab/simulation.ts';
+import { guardsHere, hardeningRoot, openKernel } from './guarded-kernel.ts';
 import { tell } from './tell.ts';
 
 const library = '/husk/shields';
 const stubd = '/husk/stubd';
-const hardeningRoot = '/sys/fs/cgroup/husk';
 /** The peer of every simulation: an address of this machine that is not 127.0.0.0/8. */
 const peer = '192.0.2.66/32';
 /** A denial is in the ring at once, and handed over within this. */
 const flushMs = 20;
-
-const random = (bytes: number) => randomBytes(bytes);
-const log = { error: console.error, warn: console.error, info: () => {} } as never;
 
 type Shield = Extract<PolicyDocument, { kind: 'Shield' }>;
 
@@ -185,18 +177,9 @@ async function main(): Promise<void> {
   mkdirSync(hardeningRoot, { recursive: true });
   run('ip', ['link', 'set', 'lo', 'up']);
   run('ip', ['addr', 'add', peer, 'dev', 'lo']);
-  const trials = await tryKernel({ addon, files: readTrialFiles(), random });
+  const guards = await guardsHere();
   const started = performance.now();
-  const kernel = await Kernel.open({
-    addon,
-    bpffs: '/sys/fs/bpf',
-    files: readObjects(),
-    guards: readGuards(guardTierOf(trials), log),
-    scratch: '/run',
-    cgroup: hardeningRoot,
-    ...plainKernel,
-    onRecycled: () => {},
-  });
+  const kernel = await openKernel(guards);
   tell({
     openedMs: Math.round(performance.now() - started),
     tier: kernel.guards?.tier ?? null,
